@@ -1,0 +1,1 @@
+"""Image tokens and label embeddings → logits: the idea of the project."""

@@ -1,0 +1,223 @@
+"""Every byte that the product writes goes through here, and every text file it reads.
+
+A file appears whole or not at all: the bytes go to a unique temporary name in the same folder, are
+synced, and take the final name in one rename; then the folder is synced, so that the name survives too.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from zsmld.errors import EnvironmentFailure, InputError, UsageError, unreadable, unwritable
+
+_CHUNK = 1 << 20
+_TEMPORARY = ".zsmld-{token}.tmp"
+
+
+@contextmanager
+def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]]:
+    """Open `path` for writing so that it changes whole, at the end of the block, or not at all.
+
+    Args:
+        path: the final name; its folder is created where it is missing.
+        force: without it an existing `path` is refused.
+
+    Raises:
+        UsageError: `path` exists and `force` is not set.
+        EnvironmentFailure: the disk is full, the folder is read-only, ...
+    """
+    path = Path(path)
+    refuse_overwrite(path, force=force)
+    temporary = path.parent / _TEMPORARY.format(token=secrets.token_hex(8))
+    try:
+        make_folder(path.parent)
+        # os.open with 0666 leaves the mode to the umask, as for any file that a program writes.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder of that name exists", str(path))
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_overwrite(path: Path, *, force: bool) -> None:
+    """Refuse an existing `path` unless `force`; call it before long work, not only at its end."""
+    if not force and os.path.lexists(path):
+        raise UsageError("exists already", path=path, remedy="Add --force to replace it.")
+
+
+def make_folder(path: Path) -> Path:
+    """Create the folder `path` and its parents where they are missing, and return it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(error, path) from error
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | Path, data: bytes, *, force: bool = True) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_writer(path, force=force) as stream:
+        stream.write(data)
+
+
+def write_text(path: str | Path, text: str, *, force: bool = True) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"), force=force)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON that every reader accepts: no NaN, no infinity, non-ASCII letters as they are."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def write_json(path: str | Path, value: Any, *, force: bool = True) -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all."""
+    write_text(path, to_json(value, indent=2) + "\n", force=force)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read the JSON file at `path`; a malformed one is an `InputError` with its line."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"is not JSON: {error.msg}", path=path, line=error.lineno) from error
+    except RecursionError as error:
+        raise InputError("is not JSON that can be read: nested too deeply", path=path) from error
+
+
+def point_latest(link: Path, target: Path) -> None:
+    """Let the symbolic link `link` point at its sibling folder `target`, in one step.
+
+    Raises:
+        UsageError: `link` exists and is no symbolic link; it is left as it is.
+    """
+    if link.exists() and not link.is_symlink():
+        raise UsageError("is no link, it cannot be pointed at the newest run", path=link, remedy="Rename it.")
+    temporary = link.parent / _TEMPORARY.format(token=secrets.token_hex(8))
+    try:
+        temporary.symlink_to(target.name)
+        temporary.replace(link)
+        _sync_folder(link.parent)
+    except OSError as error:
+        raise unwritable(error, link) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files that a killed process left in `folder`; hold its lock when calling."""
+    for leftover in folder.glob(_TEMPORARY.format(token="*")):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process alone; the lock goes with the process, however it ends.
+
+    Raises:
+        EnvironmentFailure: another process holds it.
+    """
+    path = make_folder(folder) / ".lock"
+    try:
+        stream = path.open("ab")
+    except OSError as error:
+        raise unwritable(error, path) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise EnvironmentFailure(
+                "another zsmld process is writing here", path=folder, remedy="Wait until it has finished."
+            ) from error
+        yield
+
+
+@contextmanager
+def open_input(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading bytes; anything else (folder, pipe, device) is an `InputError`."""
+    try:
+        # O_NONBLOCK: opening a FIFO without a writer would otherwise hang for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL character in the name.
+        raise unreadable(error if isinstance(error, OSError) else OSError(str(error)), path) from error
+    with os.fdopen(descriptor, "rb") as stream:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError("is a folder, a file was expected", path=path)
+        if not stat.S_ISREG(mode):
+            raise InputError("is no regular file (a pipe, socket or device)", path=path)
+        try:
+            yield stream
+        except OSError as error:
+            raise unreadable(error, path) from error
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """All bytes of the regular file at `path`."""
+    with open_input(path) as stream:
+        return stream.read()
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, with or without byte-order mark; other encodings are refused with the line."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"is not UTF-8 text (byte 0x{data[error.start]:02x})",
+            path=path,
+            line=line,
+            remedy="Save it as UTF-8.",
+        ) from error
+
+
+def digest_bytes(data: bytes) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of `data`."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def digest_file(path: str | Path) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of the file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with open_input(path) as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def sanitised_name(text: str) -> str:
+    """`text` as a file name: letters, digits, dot, hyphen and underscore, at most 80 characters."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"

@@ -1,0 +1,1 @@
+"""Fit a decoder on the seen labels only."""
