@@ -34,13 +34,18 @@ def setting(
     minimum: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
-    short: str | None = None,
+    flag: str | None = None,
 ) -> Any:
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted."""
     metadata = {
-        "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "short": short,
+        "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """The command-line flag of a setting: `--its-name` unless declared otherwise."""
+    return field.metadata["flag"] or f"--{field.name.replace('_', '-')}"
 
 
 def value_type(settings: type, name: str) -> tuple[type, bool]:
@@ -143,6 +148,8 @@ def resolve(
 ) -> S:
     """Build `settings` from flag > `ZSMLD_*` variable > `zsmld.toml` > default.
 
+    A relative default path is relative to the workspace.
+
     Args:
         settings: a frozen dataclass whose fields were declared with `setting`.
         flags: values by field name; None and empty tuples count as not given.
@@ -158,8 +165,7 @@ def resolve(
         section, variable = field.metadata["section"], f"ZSMLD_{field.name.upper()}"
         flag = flags.get(field.name)
         if flag is not None and flag != ():
-            origin = f"--{field.name.replace('_', '-')}"
-            chosen[field.name] = _checked(settings, field, flag, UsageError(origin), Path.cwd())
+            chosen[field.name] = _checked(settings, field, flag, UsageError(flag_of(field)), Path.cwd())
         elif environment.get(variable):
             raw: Any = environment[variable]
             if value_type(settings, field.name)[1]:
@@ -170,6 +176,8 @@ def resolve(
             origin_error = UsageError(field.name, path=workspace.path, line=line)
             raw = workspace.tables[section][field.name]
             chosen[field.name] = _checked(settings, field, raw, origin_error, workspace.folder)
+        elif isinstance(field.default, Path):
+            chosen[field.name] = workspace.folder / field.default
     return settings(**chosen)
 
 
