@@ -35,10 +35,15 @@ def setting(
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
     flag: str | None = None,
+    may_be_path: bool = False,
 ) -> Any:
-    """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted."""
+    """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
+
+    A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file.
+    """
     metadata = {
         "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
+        "may_be_path": may_be_path,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -211,6 +216,8 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
         if not isinstance(raw, (str, Path)) or not str(raw):
             raise refuse("a path")
         return folder / Path(raw).expanduser()
+    if field.metadata["may_be_path"] and isinstance(raw, str) and (folder / raw).exists():
+        return str(folder / raw)
     expected, value = _converted(scalar, raw)
     if value is None:
         raise refuse(expected)

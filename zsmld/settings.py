@@ -42,7 +42,8 @@ class EmbedSettings:
     """`zsmld embed-labels`."""
 
     source: str | None = setting(
-        None, "A GloVe or word2vec file (text, binary, gzipped), or open_clip:MODEL@WEIGHTS.", section="labels"
+        None, "A GloVe or word2vec file (text, binary, gzipped), or open_clip:MODEL@WEIGHTS.", section="labels",
+        may_be_path=True,
     )  # fmt: skip
     missing: str = setting(
         "error", "What to do with words that the source lacks.", section="labels", choices=("error", "skip")
@@ -65,7 +66,8 @@ class TrainSettings(DataSettings, DeviceSettings):
         "timm:mobilenetv3_large_100", "Image tower: timm:NAME or open_clip:NAME@TAG.", section="backbone"
     )
     backbone_weights: str | None = setting(
-        None, "A safetensors file, or random: from scratch. Default: the published weights.", section="backbone"
+        None, "A safetensors file, or random: from scratch. Default: the published weights.", section="backbone",
+        may_be_path=True,
     )  # fmt: skip
     backbone_arg: tuple[str, ...] = setting(
         (), "Extra model argument key=value, such as pad_type=same. Repeatable.", section="backbone"
@@ -145,7 +147,10 @@ class PredictSettings(DeviceSettings):
     labels: Path | None = setting(None, "Label file: the words to score. Any words.", section="predict")
     model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
     source: str | None = setting(
-        None, "Where the vectors of new words are, if not where the model's own came from.", section="predict"
+        None,
+        "Where the vectors of new words are, if not where the model's own came from.",
+        section="predict",
+        may_be_path=True,
     )
     missing: str = setting(
         "error", "What to do with words that have no vector.", section="predict", choices=("error", "skip")

@@ -60,7 +60,7 @@ def convert_published(state_dict: Mapping[str, Tensor], heads: int) -> tuple[dic
 def _zero_shot(published: Mapping[str, Tensor], width: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     readout = {
         "readout.linear.weight": _tensor(published, "decoder.duplicate_pooling").T,  # (D,1) → (1,D)
-        "readout.linear.bias": _tensor(published, "decoder.duplicate_pooling_bias").reshape(1),
+        "readout.linear.bias": _tensor(published, "decoder.duplicate_pooling_bias"),
     }
     projected = "wordvec_proj.weight" in published
     label_features = _shape(published, "wordvec_proj.weight", 2)[1] if projected else width
