@@ -209,8 +209,8 @@ def _checked(settings: type, field: dataclasses.Field[Any], raw: Any, origin: Us
 
 def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origin: UsageError, folder: Path) -> Any:
     def refuse(expected: str) -> UsageError:
-        shown = str(raw) if isinstance(raw, (str, Path)) else repr(raw)
-        return UsageError(f"{origin.problem}: {shown!r} is not {expected}", path=origin.path, line=origin.line)
+        shown = repr(str(raw) if isinstance(raw, Path) else raw)
+        return UsageError(f"{origin.problem}: {shown} is not {expected}", path=origin.path, line=origin.line)
 
     if scalar is Path:
         if not isinstance(raw, (str, Path)) or not str(raw):

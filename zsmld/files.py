@@ -171,12 +171,12 @@ def open_input(path: str | Path) -> Iterator[IO[bytes]]:
     except (OSError, ValueError) as error:
         # ValueError: a NUL character in the name.
         raise unreadable(error if isinstance(error, OSError) else OSError(str(error)), path) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder, a file was expected" if stat.S_ISDIR(mode) else "no regular file (a pipe, socket or device)"
+        raise InputError(f"is {kind}", path=path)
     with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError("is a folder, a file was expected", path=path)
-        if not stat.S_ISREG(mode):
-            raise InputError("is no regular file (a pipe, socket or device)", path=path)
         try:
             yield stream
         except OSError as error:
