@@ -51,6 +51,7 @@ def load_clip(spec: str) -> tuple[Any, Any, ClipSource]:
     import open_clip
 
     source = resolve(spec)
+    tokenizer = _tokenizer(source)
     where = source.weights or source.model.removeprefix(_LOCAL)
     try:
         model = open_clip.create_model(
@@ -66,14 +67,20 @@ def load_clip(spec: str) -> tuple[Any, Any, ClipSource]:
         if type(error).__name__ != "SafetensorError":
             raise
         raise InputError(f"is truncated or malformed: {error}", path=where, remedy="Fetch it again.") from error
-    return model.eval(), _tokenizer(source), source
+    return model.eval(), tokenizer, source
 
 
 def _tokenizer(source: ClipSource) -> Any:
     import open_clip
 
+    name = source.model
+    # Few models have a tokenizer of the hub instead of open_clip's own; one in a folder has it in the folder.
+    from_hub = open_clip.get_model_config(name)["text_cfg"].get("hf_tokenizer_name")
+    if from_hub and not source.spec.startswith(PREFIX + _LOCAL):
+        _fetched(from_hub, "tokenizer_config.json")
+        name = source.spec.removeprefix(PREFIX).partition("@")[0]
     try:
-        return open_clip.get_tokenizer(source.model)
+        return open_clip.get_tokenizer(name)
     except ImportError as error:
         raise EnvironmentFailure(
             f"the tokenizer of {source.model} needs a package that is missing: {_first_line(error)}",
@@ -81,8 +88,8 @@ def _tokenizer(source: ClipSource) -> Any:
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentFailure(
-            f"the tokenizer of {source.model} is not on this machine: {_first_line(error)}",
-            remedy="Load the model once with network, or take one with open_clip's own tokenizer, such as ViT-B-32.",
+            f"the tokenizer of {source.model} cannot be loaded: {_first_line(error)}",
+            remedy="Load it once with network, or take a model with open_clip's own tokenizer, such as ViT-B-32.",
         ) from error
 
 
@@ -134,7 +141,9 @@ def _in_folder(folder: Path) -> ClipSource:
     config = files.read_json(folder / _CONFIG)
     if not isinstance(config, dict) or not isinstance(config.get("model_cfg"), dict):
         raise InputError("lacks 'model_cfg', expected the configuration of an open_clip model", path=folder / _CONFIG)
-    if not any(folder.glob("*.safetensors")):
+    # open_clip prefers a pickle to a safetensors file of any other name.
+    pickles = [*folder.glob("*.bin"), *folder.glob("*.pth")]
+    if not (folder / _WEIGHTS).exists() and (pickles or not any(folder.glob("*.safetensors"))):
         raise InputError(
             "holds no .safetensors weights", path=folder, remedy="Save them with open_clip and safetensors."
         )
