@@ -32,7 +32,10 @@ def embed_labels(settings: EmbedSettings, labels: Path) -> None:
         raise UsageError("no source given", remedy="Give --source FILE, or set it in zsmld.toml.")
     files.refuse_overwrite(settings.embeddings, force=settings.force)
     embedded = sources.embed_labels(
-        labels, source=settings.source, missing=settings.missing, templates=settings.templates
+        labels,
+        source=settings.source,
+        missing="skip" if settings.missing == "skip" else "error",
+        templates=settings.templates,
     )
     embedded.save(settings.embeddings, force=settings.force)
     console.info(f"{len(embedded)} labels, vectors of {embedded.width} numbers: {settings.embeddings}")

@@ -108,7 +108,7 @@ def load_model(folder: Path) -> TrainedModel:
 
 
 def _checked_config(path: Path) -> dict[str, Any]:
-    config = files.read_json(path)
+    config: dict[str, Any] = files.read_json(path)
     missing = [key for key in _KEYS if not isinstance(config, dict) or key not in config]
     if missing:
         raise InputError(f"is no model description: lacks {', '.join(missing)}", path=path)

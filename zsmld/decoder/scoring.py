@@ -96,7 +96,7 @@ def _encode_and_decode(
 def _decode(
     trained: TrainedModel, tokens: Tensor, label_embeddings: Tensor, device: torch.device
 ) -> NDArray[np.float32]:
-    chunks = label_embeddings.to(device).split(_LABELS_AT_ONCE)
+    chunks = torch.split(label_embeddings.to(device), _LABELS_AT_ONCE)
     logits = torch.cat([trained.model.head(tokens.to(device), chunk) for chunk in chunks], dim=1)
     scores: NDArray[np.float32] = logits.float().cpu().numpy()
     return scores

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,15 @@ class ClipSource:
     quick_gelu: bool = False
 
 
-def load_clip(spec: str) -> tuple[Any, Any, ClipSource]:
+def load_clip(
+    spec: str, *, image_size: int | None = None, arguments: Mapping[str, Any] | None = None
+) -> tuple[Any, Any, ClipSource]:
     """The open_clip model (both towers, float32, on the CPU, in eval mode) of `spec`, its tokenizer and its source.
+
+    Args:
+        spec: see the top of this file.
+        image_size: side of the square input in pixels instead of the model's own.
+        arguments: extra arguments of the model.
 
     Raises:
         UsageError: an unknown model or tag, or no weights named.
@@ -59,6 +67,8 @@ def load_clip(spec: str) -> tuple[Any, Any, ClipSource]:
             pretrained=str(source.weights) if source.weights else None,
             force_quick_gelu=source.quick_gelu,
             require_pretrained=True,
+            force_image_size=image_size,
+            **(arguments or {}),
         )
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, AttributeError, AssertionError) as error:
         raise InputError(f"does not fit {source.model}: {_first_line(error)}", path=where) from error
