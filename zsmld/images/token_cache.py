@@ -93,8 +93,8 @@ class TokenStore:
             except OSError as error:
                 raise InputError(f"cannot be read: {error.strerror}", path=path, remedy=_FOREIGN) from error
             with path.open("rb") as stream:
-                version = np.lib.format.read_magic(stream)
-                np.lib.format._read_array_header(stream, version)  # type: ignore[attr-defined]
+                np.lib.format.read_magic(stream)
+                np.lib.format.read_array_header_1_0(stream)
                 self._open[shard] = (descriptor, stream.tell())
         return self._open[shard]
 
@@ -225,7 +225,7 @@ class TokenCache:
         number = max((int(path.stem) for path in self.folder.glob("[0-9]*.npy")), default=-1) + 1
         tokens = np.concatenate(shard.tokens)
         buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, tokens, allow_pickle=False)
+        np.lib.format.write_array(buffer, tokens, version=(1, 0), allow_pickle=False)
         files.write_bytes(_npy(self.folder, number), buffer.getvalue())
         description = {
             "format_version": FORMAT_VERSION,
