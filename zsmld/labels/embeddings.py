@@ -150,7 +150,7 @@ class LabelEmbeddings:
         metadata = self._metadata()
         metadata["content_digest"] = _content_digest(vectors, metadata)
         with files.atomic_writer(path, force=force) as stream:
-            stream.write(save({TENSOR: vectors}, metadata=metadata))
+            stream.write(_in_order(save({TENSOR: vectors}, metadata=metadata)))
 
     def _metadata(self) -> dict[str, str]:
         metadata = {
@@ -202,6 +202,14 @@ def _content_digest(vectors: NDArray[np.float32], metadata: Mapping[str, str]) -
     others = sorted((key, text) for key, text in metadata.items() if key != "content_digest")
     digest.update(files.to_json(others).encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys sorted: the library writes them in random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:
