@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 import time
 
 import numpy as np
@@ -149,6 +150,7 @@ def hub_cache(tmp_path, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     return tmp_path / "hub"
 
 
@@ -260,3 +262,15 @@ def test_templates_are_read_and_checked(tmp_path):
         embed_clip_text(["dog"], "open_clip:ViT-B-32@openai", templates=["photo"])
     with pytest.raises(InputError, match="no templates given"):
         embed_clip_text(["dog"], "open_clip:ViT-B-32@openai", templates=[])
+
+
+def test_a_tokenizer_that_needs_another_package_says_which(clip_folder, tmp_path, monkeypatch, hub_cache):
+    folder = shutil.copytree(clip_folder, tmp_path / "model")
+    text = {**CONFIG["text_cfg"], "hf_tokenizer_name": "org/tokenizer"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": {**CONFIG, "text_cfg": text}}))
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(EnvironmentFailure, match=r"needs a package .*transformers.*open_clip_torch\[training\]"):
+        embed_clip_text(["dog"], f"open_clip:local-dir:{folder}")
+    weights = clip_folder / "open_clip_model.safetensors"
+    with pytest.raises(EnvironmentFailure, match=r"tokenizer_config\.json of timm/ViT-B-16-SigLIP"):
+        embed_clip_text(["dog"], f"open_clip:ViT-B-16-SigLIP@{weights}")

@@ -45,6 +45,11 @@ def test_saving_is_repeatable_and_takes_any_memory_layout(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_source_whose_name_is_no_text_can_be_saved(tmp_path):
+    _table(source="/data/gl\udcffve.txt").save(tmp_path / "t")
+    assert LabelEmbeddings.load(tmp_path / "t").provenance.source == "/data/gl?ve.txt"
+
+
 def test_every_flipped_bit_and_every_truncation_is_refused(tmp_path):
     _table(labels=("dog", "cat"), width=2).save(tmp_path / "t")
     data, path = (tmp_path / "t").read_bytes(), tmp_path / "broken"

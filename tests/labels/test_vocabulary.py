@@ -63,6 +63,11 @@ def test_the_longest_label_is_read(tmp_path):
     assert len(read_vocabulary(_written(tmp_path, b"a" * MAXIMUM_LENGTH)).labels[0]) == MAXIMUM_LENGTH
 
 
+def test_case_is_folded_in_every_script_and_ends_count():
+    assert canonical("STRASSE") == canonical("Straße")
+    assert canonical("/m/02519_") != canonical("/m/02519")
+
+
 def test_labels_given_in_python_are_checked_alike():
     assert vocabulary_of([" dog ", "dogs", "می\N{ZERO WIDTH NON-JOINER}خواهم"]).lines == (1, 2, 3)
     with pytest.raises(InputError, match="position 3 is the same label as 'dog', first at position 1"):

@@ -156,7 +156,8 @@ class LabelEmbeddings:
         metadata = {
             "labels": files.to_json(list(self.labels)),
             "routes": files.to_json(list(self.routes)),
-            "source": self.provenance.source,
+            # A path may hold bytes that are no text; safetensors stores text only.
+            "source": self.provenance.source.encode("utf-8", "replace").decode(),
             "source_digest": self.provenance.source_digest,
             "kind": self.provenance.kind,
             "templates": files.to_json(list(self.provenance.templates)),
