@@ -149,13 +149,16 @@ def _in_folder(folder: Path) -> ClipSource:
     if not folder.is_dir():
         raise InputError("no such folder", path=folder)
     config = files.read_json(folder / _CONFIG)
-    if not isinstance(config, dict) or not isinstance(config.get("model_cfg"), dict):
-        raise InputError("lacks 'model_cfg', expected the configuration of an open_clip model", path=folder / _CONFIG)
+    model = config.get("model_cfg") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("text_cfg"), dict):
+        raise InputError(
+            "lacks 'model_cfg' with 'text_cfg', expected the configuration of an open_clip model", path=folder / _CONFIG
+        )
     # open_clip prefers a pickle to a safetensors file of any other name.
     pickles = [*folder.glob("*.bin"), *folder.glob("*.pth")]
     if not (folder / _WEIGHTS).exists() and (pickles or not any(folder.glob("*.safetensors"))):
         raise InputError(
-            "holds no .safetensors weights", path=folder, remedy="Save them with open_clip and safetensors."
+            f"holds no {_WEIGHTS}", path=folder, remedy="Convert the weights with safetensors.torch.save_file."
         )
     return ClipSource(f"{PREFIX}{_LOCAL}{folder}", f"{_LOCAL}{folder}")
 

@@ -150,13 +150,14 @@ class LabelEmbeddings:
         metadata = self._metadata()
         metadata["content_digest"] = _content_digest(vectors, metadata)
         with files.atomic_writer(path, force=force) as stream:
-            stream.write(save({TENSOR: vectors}, metadata=metadata))
+            stream.write(_in_order(save({TENSOR: vectors}, metadata=metadata)))
 
     def _metadata(self) -> dict[str, str]:
         metadata = {
             "labels": files.to_json(list(self.labels)),
             "routes": files.to_json(list(self.routes)),
-            "source": self.provenance.source,
+            # A path may hold bytes that are no text; safetensors stores text only.
+            "source": self.provenance.source.encode("utf-8", "replace").decode(),
             "source_digest": self.provenance.source_digest,
             "kind": self.provenance.kind,
             "templates": files.to_json(list(self.provenance.templates)),
@@ -202,6 +203,14 @@ def _content_digest(vectors: NDArray[np.float32], metadata: Mapping[str, str]) -
     others = sorted((key, text) for key, text in metadata.items() if key != "content_digest")
     digest.update(files.to_json(others).encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys sorted: the library writes them in random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:

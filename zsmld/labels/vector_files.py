@@ -151,9 +151,11 @@ def _headed(path: Path, count: int, width: int, rest: bytes) -> Form:
             f"dimension up to {WIDEST}", path=path, line=1,
         )  # fmt: skip
     row = rest.partition(b"\n")[0].rstrip(b" \r")
-    tokens = row.rsplit(b" ", width)
-    is_row = len(tokens) == width + 1 and all(is_number(token) for token in tokens[1:])
-    return Form(binary=not is_row and not _looks_like_text(rest[:4096]), width=width, count=count)
+    tokens = row.rsplit(b" ", width)[1:]
+    is_row = len(tokens) == width and all(is_number(token) for token in tokens)
+    # Text with a fault in its first row is to be reported as text.
+    faulty = any(is_number(token) for token in tokens) and _looks_like_text(rest[:4096])
+    return Form(binary=not is_row and not faulty, width=width, count=count)
 
 
 def _looks_like_text(sample: bytes) -> bool:

@@ -19,6 +19,7 @@ MAXIMUM_LENGTH = 200
 
 # The joiners are invisible, but part of words in Persian and the languages of India, and of many emoji.
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}
+_BETWEEN_WORDS = re.compile(r"(?<=[^\s_-])[\s_-]+(?=[^\s_-])")
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -43,13 +44,14 @@ class Vocabulary:
 def canonical(label: str) -> str:
     """The key under which two spellings are the same label.
 
-    Compatibility forms, case, underscores, hyphens and runs of white space do not count: `Polar_Bear`,
-    `polar-bear` and `polar  bear` are one label. Number does: `dog` and `dogs` are two.
+    Compatibility forms, case, and what separates words (underscores, hyphens, white space) do not count:
+    `Polar_Bear`, `polar-bear` and `polar  bear` are one label. Number does: `dog` and `dogs` are two. So do
+    underscores and hyphens at the ends: Open Images has the classes `/m/02519` and `/m/02519_`.
     """
     # One pass is not a fixed point: folding can leave forms that NFKC composes, and the reverse.
     for _ in range(2):
         label = unicodedata.normalize("NFKC", label).casefold()
-    return " ".join(re.sub(r"[_-]", " ", unicodedata.normalize("NFKC", label)).split())
+    return _BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFKC", label).strip())
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -107,10 +109,9 @@ def _key_of(label: str, path: Path | None, line: int) -> str:
         if unicodedata.category(character) in _UNPRINTABLE and character not in _JOINERS:
             named = "a tab" if character == "\t" else f"the unprintable character U+{ord(character):04X}"
             raise refuse(f"{label!r} holds {named}", "Write one label a line, without other columns.")
-    key = canonical(label)
-    if not key:
-        raise refuse(f"{label!r} holds no letter or digit")
-    return key
+    if not re.search(r"[^\s_-]", label):
+        raise refuse(f"{label!r} is no word" if label else "is empty")
+    return canonical(label)
 
 
 def _twice(label: str, line: int, earlier: tuple[int, str], path: Path | None) -> InputError:
