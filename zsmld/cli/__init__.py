@@ -18,6 +18,7 @@ from zsmld.cli.predict import predict
 from zsmld.cli.sample import sample
 from zsmld.cli.train import train
 from zsmld.errors import Terminated, UsageError, describe
+from zsmld.memory import keep_freed_memory
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -47,6 +48,7 @@ for command in (sample, embed_labels, train, evaluate, predict):
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the one place where exceptions become messages."""
     signal.signal(signal.SIGTERM, _terminate)
+    keep_freed_memory()
     try:
         outcome = main.main(arguments, prog_name="zsmld", standalone_mode=False)
         sys.stdout.flush()
