@@ -1,7 +1,7 @@
-"""What people say of the sample's scenes: a generated corpus, and word vectors trained on it with gensim.
+"""The text of the generated sample: a corpus in which people talk about scenes, and word vectors trained on it.
 
-A word is known by its company. Captions speak of a lemon as yellow and as a fruit, whether or not a picture of one
-was ever labelled, and that is all the decoder gets to know of an unseen word.
+The corpus is drawn on its own, not from the images. A label's vector therefore says what the word means in text
+(a lemon is talked about as a round and yellow thing), and never which images it is in.
 """
 
 from __future__ import annotations
@@ -9,63 +9,112 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from zsmld.datasets.words import COLOURS, FAMILIES, GROUNDS, THINGS, TIMES, WEATHERS, Thing
 
-VECTOR_WIDTH = 64
-_ARTICLES = ("a", "the", "this", "one")
+DIMENSIONS = 48
+_SENTENCES = 12_000
+_EPOCHS = 12
+
+_SIZES = ("small", "large", "little", "huge", "pretty", "old", "lovely", "plain")
+_VIEWS = ("there is", "i see", "we saw", "here is", "look at", "a picture of", "a photo of", "they painted")
+_JOINS = ("and", "next to", "behind", "with", "near", "beside")
 
 
-def make_captions(count: int, seed: int) -> list[str]:
-    """`count` captions, lower case, words separated by spaces; a label of two words is one word with `_`."""
-    rng = random.Random(f"captions {seed}")
-    return [_caption(rng, rng.choice(THINGS)) for _ in range(count)]
+def write_corpus(rng: random.Random, sentences: int = _SENTENCES) -> list[str]:
+    """Draw the corpus: one sentence a line, lower case, no punctuation."""
+    kinds = (_definition, _portrait, _action, _caption, _likeness, _place)
+    return [rng.choice(kinds)(rng) for _ in range(sentences)]
 
 
-def _caption(rng: random.Random, thing: Thing) -> str:
-    family, colour = FAMILIES[thing.family], rng.choice(COLOURS[thing.colour].words)
-    name, article = thing.name.replace(" ", "_"), rng.choice(_ARTICLES)
-    noun, looks, part = rng.choice(family.nouns), rng.choice(family.looks), rng.choice(family.parts)
-    act, setting = rng.choice(family.acts), _setting(rng)
-    return rng.choice(
-        (
-            f"a {name} is a {colour} {noun}",
-            f"{article} {name} is a {looks} {colour} {noun}",
-            f"{article} {colour} {name} , a {looks} {noun} , {act}",
-            f"the {colour} {part} of {article} {name}",
-            f"{article} {looks} {noun} with a {colour} {part} : a {name}",
-            f"{article} {colour} {name} {act} {setting}",
-            f"{article} {noun} {act} {setting}",
-            f"{setting} {article} {looks} {name} {act}",
-        )
-    )
+def _colour(rng: random.Random, thing: Thing) -> str:
+    return rng.choice(COLOURS[thing.colour].words)
+
+
+def _noun(rng: random.Random, thing: Thing) -> str:
+    return rng.choice(FAMILIES[thing.family].nouns)
+
+
+def _look(rng: random.Random, thing: Thing) -> str:
+    return rng.choice(FAMILIES[thing.family].looks)
+
+
+def _part(rng: random.Random, thing: Thing) -> str:
+    return rng.choice(FAMILIES[thing.family].parts)
+
+
+def _act(rng: random.Random, thing: Thing) -> str:
+    return rng.choice(FAMILIES[thing.family].acts)
+
+
+def _phrase(rng: random.Random, thing: Thing) -> str:
+    """A thing as one speaks of it: `a ripe yellow lemon`, `the lemon`."""
+    adjectives = [
+        word
+        for word, odds in ((rng.choice(_SIZES), 0.3), (_look(rng, thing), 0.5), (_colour(rng, thing), 0.6))
+        if rng.random() < odds
+    ]
+    return " ".join((rng.choice(("a", "the", "one", "this")), *adjectives, thing.name))
 
 
 def _setting(rng: random.Random) -> str:
-    told = [rng.choice(rng.choice(list(table.values()))) for table in (GROUNDS, TIMES, WEATHERS)]
-    return " ".join(words for words in told if words)
+    """Where, when and in what weather, each left out at times."""
+    tables = (GROUNDS, TIMES, WEATHERS)
+    told = [rng.choice(table[rng.choice(tuple(table))]) for table in tables if rng.random() < 0.6]
+    rng.shuffle(told)
+    return " ".join(part for part in told if part)
 
 
-def train_word_vectors(captions: Sequence[str], seed: int) -> tuple[list[str], NDArray[np.float32]]:
-    """Skip-gram word2vec on the captions: words in order of frequency, and their vectors (words, VECTOR_WIDTH).
+def _definition(rng: random.Random) -> str:
+    thing = rng.choice(THINGS)
+    said = f"a {thing.name} is a {_look(rng, thing)} {_colour(rng, thing)} {_noun(rng, thing)}"
+    return f"{said} with a {_colour(rng, thing)} {_part(rng, thing)}" if rng.random() < 0.5 else said
 
-    One worker: with several, the order of updates, and so the vectors, would differ from run to run.
-    """
+
+def _portrait(rng: random.Random) -> str:
+    thing = rng.choice(THINGS)
+    said = f"the {_part(rng, thing)} of the {thing.name} is {_colour(rng, thing)}"
+    return f"{rng.choice(_VIEWS)} {_phrase(rng, thing)} {said}"
+
+
+def _action(rng: random.Random) -> str:
+    thing = rng.choice(THINGS)
+    return f"{_phrase(rng, thing)} {_act(rng, thing)} {_setting(rng)}".strip()
+
+
+def _caption(rng: random.Random) -> str:
+    things = rng.sample(THINGS, rng.choice((2, 2, 3)))
+    return f"{rng.choice(_VIEWS)} {_joined(rng, things)} {_setting(rng)}".strip()
+
+
+def _joined(rng: random.Random, things: Sequence[Thing]) -> str:
+    said = _phrase(rng, things[0])
+    for thing in things[1:]:
+        said += f" {rng.choice(_JOINS)} {_phrase(rng, thing)}"
+    return said
+
+
+def _likeness(rng: random.Random) -> str:
+    thing = rng.choice(THINGS)
+    same = rng.choice([other for other in THINGS if thing.colour == other.colour and other != thing])
+    return f"the {thing.name} a {_noun(rng, thing)} is {_colour(rng, thing)} just like the {same.name}"
+
+
+def _place(rng: random.Random) -> str:
+    return (
+        f"{rng.choice(('we walked', 'they met', 'it was calm', 'nobody spoke', 'we waited'))} {_setting(rng)}".strip()
+    )
+
+
+def word_vectors(corpus: Sequence[str], seed: int) -> str:
+    """Train word2vec (skip-gram) on `corpus`; the vectors as word2vec text, most frequent word first."""
     from gensim.models import Word2Vec
 
-    sentences = [[word for word in caption.split() if word.isidentifier()] for caption in captions]
     model = Word2Vec(
-        sentences, vector_size=VECTOR_WIDTH, window=6, min_count=1, sg=1, negative=10, sample=1e-3,
-        epochs=12, seed=seed + 1, workers=1,
+        [sentence.split() for sentence in corpus],
+        vector_size=DIMENSIONS, window=4, min_count=3, sg=1, negative=10, sample=1e-3, epochs=_EPOCHS,
+        seed=seed + 1, workers=1,  # more than one worker and the result depends on the scheduler
     )  # fmt: skip
-    vectors: NDArray[np.float32] = model.wv.vectors
-    return list(model.wv.index_to_key), vectors
-
-
-def word2vec_text(words: Sequence[str], vectors: NDArray[np.float32]) -> str:
-    """The vectors in word2vec's text form: a header, then a word and its numbers a line."""
-    lines = [f"{len(words)} {vectors.shape[1]}"]
-    lines += [f"{word} " + " ".join(f"{x:.5f}" for x in row) for word, row in zip(words, vectors, strict=True)]
-    return "\n".join(lines) + "\n"
+    rows = [f"{len(model.wv.index_to_key)} {DIMENSIONS}"]
+    for word in model.wv.index_to_key:
+        rows.append(" ".join((word, *(f"{value:.5f}" for value in model.wv[word]))))
+    return "\n".join(rows) + "\n"
