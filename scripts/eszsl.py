@@ -75,10 +75,10 @@ def fit(
     features: Floats, targets: NDArray[np.bool_], vectors: Floats, image_ridge: float, label_ridge: float
 ) -> Floats:
     """V (C,E) in closed form, from features (I,C), targets (I,L) and label vectors (L,E)."""
-    truth: Any = targets.astype(np.float64)
+    truth: Floats = targets.astype(np.float64)
     # Standardised a label: a frequent label must not outweigh the others.
-    truth = (truth - truth.mean(axis=0)) / (truth.std(axis=0) + 1e-6)
-    left: Floats = np.linalg.solve(
+    truth = np.asarray((truth - truth.mean(axis=0)) / (truth.std(axis=0) + 1e-6), dtype=np.float64)
+    left = np.linalg.solve(
         features.T @ features + image_ridge * np.eye(features.shape[1]), features.T @ truth @ vectors
     )
     gram = vectors.T @ vectors + label_ridge * np.eye(vectors.shape[1])
