@@ -130,6 +130,7 @@ def _describe(job: Job) -> None:
 
 def _run(job: Job) -> Path:
     settings, folder = job.settings, job.folder
+    files.remove_leftovers(folder)
     resuming = settings.resume and (folder / CHECKPOINT).exists()
     described = run_folder.describe_run(
         settings,
