@@ -19,8 +19,6 @@ from zsmld.errors import InputError, UsageError
 from zsmld.images import towers
 from zsmld.tensors import content_digest
 
-RANDOM = "random"
-
 
 @dataclass(frozen=True)
 class BackboneSpec:
@@ -184,7 +182,7 @@ class Backbone(nn.Module):
             if described["architecture"]:
                 tower = towers.from_architecture(described["architecture"])
             else:
-                tower = towers.build(described["name"], RANDOM, described["arguments"], size).module
+                tower = towers.build(described["name"], towers.RANDOM, described["arguments"], size).module
             return cls(tower, described)
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise InputError(f"the description of the backbone is malformed: {error!r}") from error
@@ -200,7 +198,7 @@ def create_backbone(spec: BackboneSpec) -> Backbone:
     """
     built = towers.build(spec.name, spec.weights, spec.arguments, spec.image_size)
     preprocessing = Preprocessing(
-        image_size=spec.image_size or built.own.image_size,
+        image_size=built.own.image_size if spec.image_size is None else spec.image_size,
         mean=_three(spec.mean) or built.own.mean,
         std=_three(spec.std) or built.own.std,
         interpolation=built.own.interpolation,
@@ -211,7 +209,7 @@ def create_backbone(spec: BackboneSpec) -> Backbone:
         "preprocessing": asdict(preprocessing),
         "architecture": built.architecture,
     }
-    return Backbone(built.module, json.loads(_as_json(config)))
+    return Backbone(built.module, json.loads(_as_json(config))).eval()
 
 
 def _as_json(config: dict[str, Any]) -> str:

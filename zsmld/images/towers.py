@@ -17,15 +17,7 @@ from zsmld import hub
 from zsmld.errors import InputError, UsageError, nearest
 
 RANDOM = "random"
-_CONFIGURATION_ERRORS = (
-    TypeError,
-    ValueError,
-    AssertionError,
-    KeyError,
-    AttributeError,
-    NotImplementedError,
-    IndexError,
-)
+_CONFIGURATION_ERRORS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError)
 # The class that holds an image tower insists on a text tower beside it; the smallest one there is.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
 
@@ -175,7 +167,8 @@ def _build_open_clip(model: str, weights: str | None, arguments: Mapping[str, An
             )
         visual = clip.visual
         own = visual.preprocess_cfg
-    if source.model == name:
+    if ":" not in name:
+        # A folder says it itself; of a model with a name open_clip knows it by tag.
         own = _published_preprocessing(name, tag)
     return Tower(visual.eval(), _own_of_clip(own, architecture["vision_cfg"]["image_size"]), architecture)
 
