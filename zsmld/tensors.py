@@ -34,12 +34,17 @@ def write_tensors(path: str | Path, arrays: Arrays, metadata: Mapping[str, str],
     """
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     digest = content_digest(arrays, metadata)
-    files.write_bytes(path, safetensors.numpy.save(arrays, {**metadata, DIGEST: digest}), force=force)
+    data = _in_order(safetensors.numpy.save(arrays, {**metadata, DIGEST: digest}))
+    files.write_bytes(path, data, force=force)
     return digest
 
 
-def read_tensors(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def read_tensors(path: str | Path, *, remedy: str = _DAMAGED) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Arrays and metadata of a file that `write_tensors` wrote; the metadata has its digest under `DIGEST`.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is damaged.
 
     Raises:
         InputError: absent, no safetensors file, truncated, not ours, or changed since it was written.
@@ -49,12 +54,20 @@ def read_tensors(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, s
         arrays = safetensors.numpy.load(data)
         metadata = _metadata(data)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise InputError(f"is no whole safetensors file: {error}", path=path, remedy=_DAMAGED) from error
+        raise InputError(f"is no whole safetensors file: {error}", path=path, remedy=remedy) from error
     if DIGEST not in metadata:
-        raise InputError("was not written by zsmld: it holds no digest", path=path)
+        raise InputError("was not written by zsmld: it holds no digest", path=path, remedy=remedy)
     if metadata[DIGEST] != content_digest(arrays, metadata):
-        raise InputError("is damaged: its content does not match its digest", path=path, remedy=_DAMAGED)
+        raise InputError("is damaged: its content does not match its digest", path=path, remedy=remedy)
     return arrays, metadata
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys sorted: the library writes metadata in random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + size :]
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from zsmld import hub
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
 from zsmld.labels import clip_models
 from zsmld.labels.clip_text import embed_clip_text, read_templates, text_tower_digest
@@ -168,7 +169,7 @@ def test_a_hub_model_in_the_cache_needs_no_hub(clip_folder, hub_cache):
 def test_without_hub_and_cache_it_says_what_to_fetch(hub_cache, monkeypatch, spec):
     with pytest.raises(EnvironmentFailure, match=r"does not answer\. Fetch https://\S+ on a machine with network"):
         embed_clip_text(["dog"], spec)
-    monkeypatch.setattr(clip_models, "_ask", lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.setattr(hub, "_ask", lambda *_: pytest.fail("the hub was asked"))
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -177,8 +178,8 @@ def test_without_hub_and_cache_it_says_what_to_fetch(hub_cache, monkeypatch, spe
 
 
 def test_a_hub_that_never_answers_is_given_up_soon(hub_cache, monkeypatch):
-    monkeypatch.setattr(clip_models, "_ask", lambda *_: time.sleep(5))
-    monkeypatch.setattr(clip_models, "_SECONDS_TO_ANSWER", 0.2)
+    monkeypatch.setattr(hub, "_ask", lambda *_: time.sleep(5))
+    monkeypatch.setattr(hub, "_SECONDS_TO_ANSWER", 0.2)
     started = time.monotonic()
     with pytest.raises(EnvironmentFailure, match="does not answer"):
         embed_clip_text(["dog"], "open_clip:hf-hub:org/tiny")

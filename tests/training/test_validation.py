@@ -35,6 +35,17 @@ def test_about_the_fraction_is_held_out():
     assert 300 <= len(validating) <= 400
 
 
+def test_a_label_is_never_left_without_training_images():
+    groups = [str(i // 10) for i in range(200)]
+    truth = np.zeros((200, 20), dtype=bool)
+    truth[np.arange(200), np.arange(200) // 10] = True  # every label in one group only
+    training, validating = split_validation(dataset(groups), 0.5, 0, truth)
+    assert truth[training].any(axis=0).all() and len(validating) == 0
+    truth[:100, 5] = True
+    training, validating = split_validation(dataset(groups), 0.5, 0, np.ones((200, 3), dtype=bool))
+    assert len(validating) == 100
+
+
 def test_declared_validation_images_are_the_ones():
     training, validating = split_validation(dataset([None] * 3, ["train", "val", "train"]), 0.5, 0)
     assert (training.tolist(), validating.tolist()) == ([0, 2], [1])

@@ -26,4 +26,7 @@ def sample(settings: SampleSettings, folder: Path) -> None:
     from zsmld.datasets.sample import make_sample
 
     summary = make_sample(folder, seed=settings.seed)
-    console.info(str(summary))
+    console.info(
+        f"{folder}: {summary.train_images + summary.test_images} drawings, {len(summary.seen)} seen and "
+        f"{len(summary.unseen)} unseen labels"
+    )

@@ -1,24 +1,24 @@
 """Tokens of a frozen backbone on disk: computed once, shared by every data set that has the same photographs.
 
-`<root>/<fingerprint>/NNNNN.npy` holds the tokens of up to 1,024 photographs, (n,T,C) float16, and `NNNNN.json` the
-digests of their bytes in the same order. A shard counts once its JSON is there: it is written last. A killed run
-loses at most the shard that it was filling, and the next one goes on behind it.
+    <root>/digests.json                     which bytes each file holds (`known_files.py`)
+    <root>/<fingerprint>/NNNNN.npy, .json   shards of up to 1,024 photographs (`token_store.py`)
 
 Photographs are known by the digest of their bytes, so a renamed file or another split finds its tokens again, and a
-changed file does not. `<root>/digests.json` remembers path, size and time of change, so that unchanged files are not
-read again to be recognised.
+changed file does not. A killed run loses at most the shard that it was filling, a minute's work; the next one goes on
+behind it. Processes that fill the tokens of the same backbone take turns; readers need no lock.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,14 +28,16 @@ from torch import Tensor
 from zsmld import console, files
 from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images.backbones import Backbone
-from zsmld.images.opening import ImageError, decode_image
+from zsmld.images.known_files import KnownFiles
+from zsmld.images.opening import ImageError, decode_image, read_image
+from zsmld.images.token_store import Place, Shards, TokenStore
 
-FORMAT_VERSION = 1
+__all__ = ["TokenCache", "TokenStore", "cache_folder"]
+
 SHARD_IMAGES = 1024
 SECONDS_BETWEEN_SHARDS = 60.0
+_SECONDS_BETWEEN_TRIES = 0.5
 _THREADS = 4
-_FOREIGN = "Remove its folder; the tokens are computed again."
-_RecognisedAs = dict[str, tuple[int, int, str]]
 
 
 def cache_folder() -> Path:
@@ -45,252 +47,185 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsmld"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the tokens of one photograph lie: which shard, which row."""
-
-    shard: int
-    row: int
-
-
-class TokenStore:
-    """Tokens of a list of photographs, read from disk row by row.
-
-    Rows are read, not mapped: mapped pages would count as memory of this process, and grow with the data set.
-    """
-
-    def __init__(self, folder: Path, places: Sequence[Place], shape: tuple[int, int]) -> None:
-        self.folder = folder
-        self.tokens, self.channels = shape
-        self.shards = np.array([place.shard for place in places], dtype=np.int32)
-        self.rows = np.array([place.row for place in places], dtype=np.int32)
-        self._open: dict[int, tuple[int, int]] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
-        """(B,T,C) of these photographs.
-
-        Raises:
-            InputError: a shard was removed or cut short since the store was made.
-        """
-        size = self.tokens * self.channels * 2
-        out = np.empty((len(rows), self.tokens, self.channels), dtype=np.float16)
-        for index, row in enumerate(rows):
-            descriptor, start = self._descriptor(int(self.shards[row]))
-            data = os.pread(descriptor, size, start + int(self.rows[row]) * size)
-            if len(data) != size:
-                raise InputError("is cut short", path=_npy(self.folder, int(self.shards[row])), remedy=_FOREIGN)
-            out[index] = np.frombuffer(data, dtype=np.float16).reshape(out.shape[1:])
-        return out.astype(np.float32)
-
-    def _descriptor(self, shard: int) -> tuple[int, int]:
-        if shard not in self._open:
-            path = _npy(self.folder, shard)
-            try:
-                descriptor = os.open(path, os.O_RDONLY)
-            except OSError as error:
-                raise InputError(f"cannot be read: {error.strerror}", path=path, remedy=_FOREIGN) from error
-            with path.open("rb") as stream:
-                np.lib.format.read_magic(stream)
-                np.lib.format.read_array_header_1_0(stream)
-                self._open[shard] = (descriptor, stream.tell())
-        return self._open[shard]
-
-    def __del__(self) -> None:
-        for descriptor, _ in self._open.values():
-            os.close(descriptor)
-
-
-@dataclass
-class _Shard:
-    """Tokens that wait to be written."""
-
-    digests: list[str] = field(default_factory=list)
-    tokens: list[NDArray[np.float16]] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-
-    def is_due(self) -> bool:
-        return len(self.digests) >= SHARD_IMAGES or time.monotonic() - self.started > SECONDS_BETWEEN_SHARDS
-
-
 class TokenCache:
     """The tokens that one backbone, as it is now, gives for photographs.
 
     Args:
-        root: the cache folder; this backbone's tokens lie in a folder of their own below it.
-        backbone: in eval mode; on the device that it should compute on.
+        folder: the cache folder; this backbone's tokens lie in a folder of their own below it.
+        backbone: on the device that it should compute on; it is put in eval mode.
     """
 
-    def __init__(self, root: Path, backbone: Backbone) -> None:
-        self.root, self.backbone = root, backbone.eval()
-        self.fingerprint = backbone.fingerprint()
-        self.folder = root / self.fingerprint.removeprefix("sha256:")[:32]
+    def __init__(self, folder: Path, backbone: Backbone) -> None:
+        self.root, self.backbone = folder, backbone.eval()
+        self.fingerprint = backbone.fingerprint
+        self.folder = folder / self.fingerprint.removeprefix("sha256:")[:32]
+        self.shards = Shards(self.folder, self.fingerprint, (backbone.tokens, backbone.channels))
 
-    def fill(self, paths: Sequence[Path], *, batch_size: int = 32) -> TokenStore:
+    def fill(
+        self, paths: Sequence[Path], *, batch_size: int = 32, on_error: Literal["raise", "skip"] = "raise"
+    ) -> TokenStore:
         """Compute what is missing and return a reader whose rows are those of `paths`.
 
+        Args:
+            batch_size: images that the backbone gets at once. Tokens computed with another one differ by rounding.
+            on_error: what becomes of photographs that cannot be read: an error, or rows that are listed in the
+                reader's `errors`. The others are in the cache either way.
+
         Raises:
-            InputError: a photograph cannot be read (after the others are in the cache), or a shard is damaged or of
-                another backbone.
-            EnvironmentFailure: the disk is full, or another process fills the same cache.
+            ImageError: a photograph cannot be read, and `on_error` is "raise".
+            InputError: a shard is damaged or of another backbone, or the backbone gives no finite tokens.
+            EnvironmentFailure: the disk is full, or the folder is read-only.
         """
-        with files.locked(self.folder):
-            files.remove_leftovers(self.folder)
-            _remove_unfinished(self.folder)
-            digests = self._recognise(paths)
-            places, shape = self._read_index()
-            missing = {digest: path for path, digest in zip(paths, digests, strict=True) if digest not in places}
-            if missing:
-                errors = self._compute(missing, batch_size)
-                if errors:
-                    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-                    raise ImageError(f"{errors[0].problem}{more}", path=errors[0].path, remedy="Remove or mend it.")
-                places, shape = self._read_index()
-        assert shape is not None
-        return TokenStore(self.folder, [places[digest] for digest in digests], shape)
+        with _turn(self.folder):
+            self.shards.remove_leftovers()
+            filling = _Filling(self.shards, self.backbone, KnownFiles.of(self.root), batch_size)
+            try:
+                digests, errors = filling.take(paths)
+            finally:
+                # Also on Ctrl-C: what has been computed is kept.
+                filling.write()
+        if errors and on_error == "raise":
+            first = next(iter(errors.values()))
+            more = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
+            raise ImageError(f"{first.problem}{more}", path=first.path, remedy=first.remedy or "Remove or replace it.")
+        return TokenStore.of(self.shards, [filling.places[d] if d else None for d in digests], errors)
 
-    def _recognise(self, paths: Sequence[Path]) -> list[str]:
-        """The digest of every photograph; files that have not changed are not read again."""
-        index = self.root / "digests.json"
-        known: _RecognisedAs = _as_known(files.read_json(index)) if index.exists() else {}
-        found: _RecognisedAs = {}
-        with ThreadPoolExecutor(_THREADS) as pool, console.progress("recognising photographs", len(paths)) as meter:
-            for path, entry in zip(paths, pool.map(lambda path: _entry(path, known), paths), strict=True):
-                found[str(path.absolute())] = entry
+
+@dataclass(frozen=True)
+class _Read:
+    """What a decoding thread made of a file.
+
+    Attributes:
+        digest: of its bytes.
+        state: of the file before it was read; None where it was not read, being known.
+        image: None where its tokens are there already.
+    """
+
+    digest: str
+    state: tuple[int, int] | None = None
+    image: Tensor | None = None
+
+
+@dataclass
+class _Filling:
+    """One run over a list of files: decoding threads in front, the backbone behind, shards at the end."""
+
+    shards: Shards
+    backbone: Backbone
+    known: KnownFiles
+    batch_size: int
+    batch: dict[str, tuple[Path, Tensor]] = field(default_factory=dict)
+    digests: list[str] = field(default_factory=list)
+    tokens: list[NDArray[np.float16]] = field(default_factory=list)
+    last_written: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.places: dict[str, Place] = self.shards.read_index()
+        self.pending: set[str] = set()
+
+    def take(self, paths: Sequence[Path]) -> tuple[list[str | None], dict[int, ImageError]]:
+        """Digest by row, None where there is an error instead."""
+        digests: list[str | None] = []
+        errors: dict[int, ImageError] = {}
+        with console.progress("computing tokens", len(paths)) as meter, closing(self._read(paths)) as read:
+            for row, (path, found) in enumerate(read):
+                if isinstance(found, ImageError):
+                    errors[row] = found
+                    digests.append(None)
+                else:
+                    digests.append(found.digest)
+                    self._add(path, found)
                 meter.advance()
-        if any(known.get(key) != entry for key, entry in found.items()):
-            files.write_text(index, files.to_json(known | found))
-        return [found[str(path.absolute())][2] for path in paths]
+            self._encode()
+        return digests, errors
 
-    def _read_index(self) -> tuple[dict[str, Place], tuple[int, int] | None]:
-        places: dict[str, Place] = {}
-        shape = None
-        for path in sorted(self.folder.glob("*.json")):
-            number, (digests, shape) = int(path.stem), self._read_shard(path)
-            places |= {digest: Place(number, row) for row, digest in enumerate(digests)}
-        return places, shape
-
-    def _read_shard(self, path: Path) -> tuple[list[str], tuple[int, int]]:
-        """Digests and (T,C) of a shard, if it is this backbone's and whole."""
+    def _read(self, paths: Sequence[Path]) -> Generator[tuple[Path, _Read | ImageError]]:
+        """In the order of `paths`; two batches at most are decoded ahead of the one that is computed."""
+        ahead: deque[tuple[Path, Future[_Read | ImageError]]] = deque()
+        pool = ThreadPoolExecutor(_THREADS)
         try:
-            description: dict[str, Any] = files.read_json(path)
-            tokens, channels = description["shape"]
-            digests, stated = list(description["images"]), description["bytes"]
-            version, fingerprint = description["format_version"], description["fingerprint"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"describes no tokens: {error!r}", path=path, remedy=_FOREIGN) from error
-        if version != FORMAT_VERSION or fingerprint != self.fingerprint:
-            raise InputError("is of another backbone or another version of zsmld", path=path, remedy=_FOREIGN)
-        array = path.with_suffix(".npy")
-        size = array.stat().st_size if array.exists() else 0
-        if size != stated or size < len(digests) * tokens * channels * 2:
-            raise InputError(f"has {size} bytes, expected {stated}", path=array, remedy=_FOREIGN)
-        return digests, (tokens, channels)
+            for path in paths:
+                ahead.append((path, pool.submit(self._open, path)))
+                if len(ahead) > 2 * self.batch_size:
+                    done, future = ahead.popleft()
+                    yield done, future.result()
+            while ahead:
+                done, future = ahead.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _compute(self, missing: dict[str, Path], batch_size: int) -> list[ImageError]:
-        errors: list[ImageError] = []
-        shard = _Shard()
-        with console.progress("computing tokens", len(missing)) as meter:
-            for digests, images in _batches(missing, self.backbone, batch_size, errors):
-                meter.advance(batch_size)
-                if digests:
-                    shard.digests += digests
-                    shard.tokens.append(self._encode(images, batch_size))
-                if shard.is_due():
-                    self._write(shard)
-                    shard = _Shard()
-        self._write(shard)
-        return errors
-
-    @torch.inference_mode()
-    def _encode(self, images: list[Tensor], batch_size: int) -> NDArray[np.float16]:
-        # Always a full batch: the last bits of a matrix product depend on its shape, and the tokens of a photograph
-        # must not depend on which others were missing along with it.
-        filled = torch.stack(images + [torch.zeros_like(images[0])] * (batch_size - len(images)))
-        device = next(self.backbone.parameters()).device
-        tokens = self.backbone(filled.to(device)).float().cpu().numpy()[: len(images)].astype(np.float16)
-        if not np.isfinite(tokens).all():
-            raise EnvironmentFailure(
-                "the backbone gives tokens that half precision cannot hold",
-                remedy="Check --mean and --std, or choose another backbone.",
-            )
-        result: NDArray[np.float16] = tokens
-        return result
-
-    def _write(self, shard: _Shard) -> None:
-        if not shard.digests:
-            return
-        number = max((int(path.stem) for path in self.folder.glob("[0-9]*.npy")), default=-1) + 1
-        tokens = np.concatenate(shard.tokens)
-        buffer = io.BytesIO()
-        np.lib.format.write_array(buffer, tokens, version=(1, 0), allow_pickle=False)
-        files.write_bytes(_npy(self.folder, number), buffer.getvalue())
-        description = {
-            "format_version": FORMAT_VERSION,
-            "fingerprint": self.fingerprint,
-            "backbone": self.backbone.to_config(),
-            "shape": list(tokens.shape[1:]),
-            "bytes": buffer.tell(),
-            "images": shard.digests,
-        }
-        files.write_json(_npy(self.folder, number).with_suffix(".json"), description)
-
-
-def _npy(folder: Path, shard: int) -> Path:
-    return folder / f"{shard:05d}.npy"
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove shards that a killed run left without the JSON that makes them count."""
-    for array in folder.glob("[0-9]*.npy"):
-        if not array.with_suffix(".json").exists():
-            array.unlink(missing_ok=True)
-
-
-def _entry(path: Path, known: _RecognisedAs) -> tuple[int, int, str]:
-    """Size, time of change and digest of a photograph; the digest of a file that cannot be read is its path."""
-    try:
-        status = path.stat()
-        before = known.get(str(path.absolute()))
-        if before is not None and before[:2] == (status.st_size, status.st_mtime_ns):
-            return before
-        return status.st_size, status.st_mtime_ns, files.digest_file(path)
-    except (OSError, ValueError, InputError):
-        # Told with the others that fail, when it is opened.
-        return 0, 0, f"unreadable:{path}"
-
-
-def _as_known(values: Any) -> _RecognisedAs:
-    if not isinstance(values, dict):
-        return {}
-    return {key: (int(size), int(changed), str(digest)) for key, (size, changed, digest) in values.items()}
-
-
-def _batches(
-    missing: dict[str, Path], backbone: Backbone, batch_size: int, errors: list[ImageError]
-) -> Iterator[tuple[list[str], list[Tensor]]]:
-    """Decoded batches in the order of `missing`; the next one is decoded while this one is computed."""
-    items = list(missing.items())
-
-    def decode(item: tuple[str, Path]) -> Tensor | ImageError:
+    def _open(self, path: Path) -> _Read | ImageError:
         try:
-            return backbone.preprocess(decode_image(files.read_bytes(item[1]), item[1]))
+            digest, state = self.known.digest(path)
+            if digest is not None and self._is_there(digest):
+                return _Read(digest)
+            data = read_image(path)
+            # Of these very bytes: the file may change between two readings, and its tokens would lie under the
+            # wrong name for good.
+            digest = files.digest_bytes(data)
+            if self._is_there(digest):
+                return _Read(digest, state)
+            return _Read(digest, state, self.backbone.preprocess(decode_image(data, path)))
         except ImageError as error:
             return error
-        except InputError as error:
-            return ImageError(error.problem, path=item[1], remedy=error.remedy)
 
-    with ThreadPoolExecutor(_THREADS) as pool:
-        chunks = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
-        ahead = [pool.submit(decode, item) for item in chunks[0]]
-        for index, chunk in enumerate(chunks):
-            decoded = [future.result() for future in ahead]
-            following = chunks[index + 1] if index + 1 < len(chunks) else []
-            ahead = [pool.submit(decode, item) for item in following]
-            errors += [result for result in decoded if isinstance(result, ImageError)]
-            read = [
-                (item[0], result) for item, result in zip(chunk, decoded, strict=True) if isinstance(result, Tensor)
-            ]
-            yield [digest for digest, _ in read], [image for _, image in read]
+    def _is_there(self, digest: str) -> bool:
+        return digest in self.places or digest in self.pending
+
+    def _add(self, path: Path, found: _Read) -> None:
+        if found.state is not None:
+            self.known.learn(path, found.state, found.digest)
+        # Asked again: two copies of one photograph may have been decoded side by side.
+        if found.image is None or self._is_there(found.digest):
+            return
+        self.pending.add(found.digest)
+        self.batch[found.digest] = path, found.image
+        if len(self.batch) == self.batch_size:
+            self._encode()
+
+    def _encode(self) -> None:
+        if not self.batch:
+            return
+        tokens = self.backbone.encode([image for _, image in self.batch.values()], self.batch_size).half()
+        finite = torch.isfinite(tokens).flatten(1).all(dim=1)
+        for (path, _), is_finite in zip(self.batch.values(), finite.tolist(), strict=True):
+            if not is_finite:
+                raise InputError(
+                    "the backbone gives this image tokens that are no numbers of half precision", path=path,
+                    remedy="Check --mean and --std, or take another backbone.",
+                )  # fmt: skip
+        self.digests += self.batch
+        self.tokens.append(tokens.numpy())
+        self.batch = {}
+        is_full = len(self.digests) + self.batch_size > SHARD_IMAGES
+        if is_full or time.monotonic() - self.last_written > SECONDS_BETWEEN_SHARDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write the tokens that wait as a shard, and what was learnt of the files."""
+        digests, tokens = self.digests, self.tokens
+        self.digests, self.tokens = [], []
+        if digests:
+            self.places |= self.shards.write(digests, np.concatenate(tokens))
+        self.known.save()
+        self.last_written = time.monotonic()
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`; wait for another process that has it."""
+    with ExitStack() as stack:
+        waiting = False
+        while True:
+            try:
+                stack.enter_context(files.locked(folder))
+                break
+            except EnvironmentFailure as error:
+                if not isinstance(error.__cause__, BlockingIOError):
+                    raise
+            if not waiting:
+                console.info(f"waiting for another zsmld process that fills {folder}")
+            waiting = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        yield

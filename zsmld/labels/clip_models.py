@@ -6,21 +6,19 @@ none are named, opens pickles, and waits half a minute for a hub that does not a
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zsmld import console, files
+from zsmld import files, hub
 from zsmld.errors import EnvironmentFailure, InputError, UsageError, nearest
+from zsmld.hub import first_line
 from zsmld.labels.embeddings import listed
 
 PREFIX = "open_clip:"
 _LOCAL, _HUB = "local-dir:", "hf-hub:"
 _EXPECTED = "open_clip:MODEL@WEIGHTS, open_clip:local-dir:FOLDER or open_clip:hf-hub:ORG/NAME"
-_SECONDS_TO_ANSWER = 4.0
 _CONFIG, _WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
@@ -71,7 +69,7 @@ def load_clip(
             **(arguments or {}),
         )
     except (RuntimeError, ValueError, KeyError, TypeError, OSError, AttributeError, AssertionError) as error:
-        raise InputError(f"does not fit {source.model}: {_first_line(error)}", path=where) from error
+        raise InputError(f"does not fit {source.model}: {first_line(error)}", path=where) from error
     except Exception as error:
         # safetensors' error derives from Exception alone.
         if type(error).__name__ != "SafetensorError":
@@ -93,18 +91,14 @@ def _tokenizer(source: ClipSource) -> Any:
         return open_clip.get_tokenizer(name)
     except ImportError as error:
         raise EnvironmentFailure(
-            f"the tokenizer of {source.model} needs a package that is missing: {_first_line(error)}",
+            f"the tokenizer of {source.model} needs a package that is missing: {first_line(error)}",
             remedy="Install open_clip_torch[training].",
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise EnvironmentFailure(
-            f"the tokenizer of {source.model} cannot be loaded: {_first_line(error)}",
+            f"the tokenizer of {source.model} cannot be loaded: {first_line(error)}",
             remedy="Load it once with network, or take a model with open_clip's own tokenizer, such as ViT-B-32.",
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def resolve(spec: str) -> ClipSource:
@@ -194,59 +188,9 @@ def _tagged(spec: str, model: str, tag: str) -> ClipSource | None:
 
 
 def _fetched(repository: str, filename: str) -> Path:
-    """The file `filename` of a hub repository: from the cache, without asking the hub, or fetched."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, filename, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    except HFValidationError as error:
-        raise UsageError(f"{repository!r} is no hub name, expected ORG/NAME: {_first_line(error)}") from error
-    _check_reachable(repository, filename)
-    console.info(f"fetching {filename} of {repository}")
-    try:
-        return Path(hf_hub_download(repository, filename))
-    except EntryNotFoundError as error:
-        raise InputError(f"{repository} has no {filename}; its other weights would be pickles") from error
-    except Exception as error:
-        # The hub's client raises errors of several libraries; whatever it was, the file is not here.
-        raise _unfetched(repository, filename, _first_line(error)) from error
-
-
-def _check_reachable(repository: str, filename: str) -> None:
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        raise _unfetched(repository, filename, "HF_HUB_OFFLINE is set")
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    # A thread, because a name server that does not answer knows no timeout.
-    threading.Thread(target=_ask, args=(constants.ENDPOINT, answers), daemon=True).start()
-    try:
-        reachable = answers.get(timeout=_SECONDS_TO_ANSWER)
-    except queue.Empty:
-        reachable = False
-    if not reachable:
-        raise _unfetched(repository, filename, f"{constants.ENDPOINT} does not answer")
-
-
-def _ask(endpoint: str, answers: queue.SimpleQueue[bool]) -> None:
-    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
-
-    try:
-        get_session().head(endpoint, timeout=_SECONDS_TO_ANSWER)
-    except Exception:
-        # Of whatever library and kind: there was no answer.
-        answers.put(False)
-    else:
-        answers.put(True)
-
-
-def _unfetched(repository: str, filename: str, reason: str) -> EnvironmentFailure:
-    return EnvironmentFailure(
-        f"{filename} of {repository} is not on this machine and cannot be fetched: {reason}",
-        remedy=f"Fetch https://huggingface.co/{repository}/resolve/main/{filename} on a machine with network and name "
-        f"it as open_clip:MODEL@FILE, or put it with {_CONFIG} into a folder and name that as "
-        "open_clip:local-dir:FOLDER; or set HF_HOME to a cache that holds it.",
+    return hub.fetched(
+        repository,
+        filename,
+        remedy=f"name it as open_clip:MODEL@FILE, or put it with {_CONFIG} into a folder and name that as "
+        "open_clip:local-dir:FOLDER",
     )

@@ -8,12 +8,11 @@ itself loads a file with a flipped bit without a word.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from zsmld import files
 from zsmld.errors import InputError
 from zsmld.labels.vocabulary import canonical, vocabulary_of
+from zsmld.tensors import read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 TENSOR = "embeddings"
@@ -144,13 +144,7 @@ class LabelEmbeddings:
             UsageError: `path` exists and `force` is not set.
             EnvironmentFailure: it cannot be written.
         """
-        from safetensors.numpy import save
-
-        vectors = np.ascontiguousarray(self.vectors)
-        metadata = self._metadata()
-        metadata["content_digest"] = _content_digest(vectors, metadata)
-        with files.atomic_writer(path, force=force) as stream:
-            stream.write(_in_order(save({TENSOR: vectors}, metadata=metadata)))
+        write_tensors(path, {TENSOR: self.vectors}, self._metadata(), force=force)
 
     def _metadata(self) -> dict[str, str]:
         metadata = {
@@ -174,12 +168,12 @@ class LabelEmbeddings:
         Raises:
             InputError: absent, truncated, altered, or not such a file.
         """
-        data = files.read_bytes(path)
+        arrays, metadata = read_tensors(path, remedy=_MAKE_ANEW)
         try:
-            metadata = _read_metadata(data)
-            vectors = _read_tensor(data)
-            if metadata["content_digest"] != _content_digest(vectors, metadata):
-                raise InputError("is damaged: its content does not have the digest that it names", remedy=_MAKE_ANEW)
+            _check_metadata(metadata)
+            vectors = arrays.get(TENSOR)
+            if vectors is None:
+                raise InputError(f"holds no tensor {TENSOR!r}")
             return cls(
                 labels=_texts(metadata, "labels"),
                 vectors=vectors,
@@ -196,33 +190,7 @@ def listed(labels: Sequence[str], most: int = 10) -> str:
     return ", ".join(repr(label) for label in labels[:most]) + more
 
 
-def _content_digest(vectors: NDArray[np.float32], metadata: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(repr(vectors.shape).encode())
-    # Whatever the machine's byte order, the file's is little-endian.
-    digest.update(vectors.astype("<f4", copy=False).tobytes())
-    others = sorted((key, text) for key, text in metadata.items() if key != "content_digest")
-    digest.update(files.to_json(others).encode())
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _in_order(data: bytes) -> bytes:
-    """The same safetensors file with its header's keys sorted: the library writes them in random order."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + data[8 + size :]
-
-
-def _read_metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: 8 bytes of length, then a JSON header."""
-    size = int.from_bytes(data[:8], "little")
-    try:
-        header: Any = json.loads(data[8 : 8 + size])
-    except (ValueError, RecursionError) as error:
-        raise InputError("is not a file of label embeddings (safetensors), or is truncated") from error
-    metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise InputError("is a safetensors file without the metadata of label embeddings")
+def _check_metadata(metadata: Mapping[str, str]) -> None:
     version = metadata.get("format_version", "")
     if version.isascii() and version.isdecimal() and int(version) > FORMAT_VERSION:
         raise InputError(
@@ -231,23 +199,6 @@ def _read_metadata(data: bytes) -> dict[str, str]:
     absent = [key for key in _REQUIRED if key not in metadata]
     if absent:
         raise InputError(f"is no file of label embeddings: its metadata lacks {listed(absent)}")
-    return metadata
-
-
-def _read_tensor(data: bytes) -> NDArray[np.float32]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors: dict[str, NDArray[Any]] = load(data)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"is truncated or malformed: {error}") from error
-    vectors = tensors.get(TENSOR)
-    if vectors is None:
-        raise InputError(f"holds no tensor {TENSOR!r}")
-    if vectors.dtype != np.float32:
-        raise InputError(f"holds {vectors.dtype} embeddings, expected float32")
-    return vectors.copy()
 
 
 def _texts(metadata: Mapping[str, str], key: str) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def _vocabulary(labels: Vocabulary | Sequence[str] | Path) -> Vocabulary:
 
 
 def embed_like(
-    labels: Sequence[str],
+    labels: Vocabulary | Sequence[str],
     table: LabelEmbeddings,
     *,
     source: str | Path | None = None,
@@ -75,13 +75,15 @@ def embed_like(
     Raises:
         InputError: the source is gone, or is another one than the table's; new labels for a shuffled table.
     """
-    vocabulary = vocabulary_of(labels)
+    vocabulary = _vocabulary(labels)
     known = {canonical(label) for label in table.labels}
-    new = [label for label in vocabulary.labels if canonical(label) not in known]
-    if not new:
+    new = vocabulary.where(lambda label: canonical(label) not in known)
+    if not new.labels:
         return table.select(vocabulary.labels)
     if table.provenance.shuffled is not None:
-        raise InputError(f"the label embeddings are a shuffled control, which cannot be extended by {listed(new)}")
+        raise InputError(
+            f"the label embeddings are a shuffled control, which cannot be extended by {listed(new.labels)}"
+        )
     added = _embed_new(new, table, source, missing)
     if added.provenance.fingerprint != table.provenance.fingerprint:
         raise InputError(
@@ -90,23 +92,22 @@ def embed_like(
         )
     old = [label for label in vocabulary.labels if canonical(label) in known]
     joined = _joined(table.select(old), added) if old else added
-    order = [label for label in vocabulary.labels if label in set(joined.labels)]
+    found = set(joined.labels)
+    order = [label for label in vocabulary.labels if label in found]
     return replace(joined.select(order), provenance=table.provenance)
 
 
-def _embed_new(
-    new: Sequence[str], table: LabelEmbeddings, source: str | Path | None, missing: Missing
-) -> LabelEmbeddings:
+def _embed_new(new: Vocabulary, table: LabelEmbeddings, source: str | Path | None, missing: Missing) -> LabelEmbeddings:
     chosen = str(source or table.provenance.source)
     if chosen.startswith(PREFIX):
-        return embed_clip_text(new, chosen, templates=table.provenance.templates or None)
+        return embed_clip_text(new.labels, chosen, templates=table.provenance.templates or None)
     path = Path(chosen).expanduser()
     if source is None and not path.exists():
         raise InputError(
-            f"the label embeddings were made with this file, which is gone; it is needed for {listed(new)}", path=path,
-            remedy="Pass its new place as --source.",
+            f"the label embeddings were made with this file, which is gone; it is needed for {listed(new.labels)}",
+            path=path, remedy="Pass its new place as --source.",
         )  # fmt: skip
-    return embed_words(new, path, missing=missing)
+    return embed_words(new.labels, path, missing=missing, vocabulary=new)
 
 
 def _joined(first: LabelEmbeddings, second: LabelEmbeddings) -> LabelEmbeddings:

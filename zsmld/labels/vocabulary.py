@@ -6,9 +6,10 @@ spellings of one label, such as `Polar_Bear` and `polar bear`, are refused with 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,14 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def where(self, condition: Callable[[str], bool]) -> Vocabulary:
+        """The labels for which `condition` holds, with their lines."""
+        kept = [(label, line) for label, line in zip(self.labels, self.lines, strict=True) if condition(label)]
+        return Vocabulary(tuple(label for label, _ in kept), self.path, tuple(line for _, line in kept))
 
+
+# Data sets name the same few labels a million times.
+@functools.lru_cache(maxsize=1 << 16)
 def canonical(label: str) -> str:
     """The key under which two spellings are the same label.
 

@@ -18,6 +18,7 @@ from zsmld.errors import InputError, UsageError
 from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import embed_like
+from zsmld.labels.vocabulary import Vocabulary
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -62,7 +63,7 @@ class ZeroShotTagger:
         return cls(load_model(Path(folder)), device)
 
     def embed(
-        self, labels: Sequence[str] | LabelEmbeddings, *, source: str | None = None, missing: str = "error"
+        self, labels: Vocabulary | Sequence[str] | LabelEmbeddings, *, source: str | None = None, missing: str = "error"
     ) -> LabelEmbeddings:
         """Vectors of any words, in the space that the model was trained in.
 

@@ -96,8 +96,9 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     dataset = read_annotations(settings.annotations, settings.images)
     dataset.part("train")
     dataset = dataset.where(lambda record: record.split != "test")
-    training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed)
-    positives = dataset.targets(seen.labels)[training_rows].sum(axis=0)
+    truth = dataset.targets(seen.labels)
+    training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
+    positives = truth[training_rows].sum(axis=0)
     if not positives.any():
         raise InputError("no training image has any of the seen labels", path=settings.annotations)
     if (empty := int((positives == 0).sum())) > 0:
