@@ -85,7 +85,7 @@ class Trainer:
             self.optimizer,
             max_lr=[group["lr"] for group in self.optimizer.param_groups],
             total_steps=self.steps * settings.epochs,
-            pct_start=settings.warmup or 1 / (self.steps * settings.epochs),
+            pct_start=_rising_part(settings.warmup, self.steps * settings.epochs),
         )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -248,6 +248,11 @@ def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.O
     ]
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(described)
+
+
+def _rising_part(warmup: float, total: int) -> float:
+    """`warmup`, or none where it is a single step: OneCycleLR divides by the steps between the first and the peak."""
+    return warmup if warmup * total > 1 else 0.0
 
 
 def _warmed_up_average(decay: float) -> Any:
