@@ -107,6 +107,9 @@ def unreadable(error: OSError, path: str | Path) -> InputError:
 def unwritable(error: OSError, path: str | Path) -> EnvironmentFailure:
     """Turn the failure to create or write `path` into the error that names it."""
     reason = (error.strerror or str(error)).lower()
+    if isinstance(error, FileExistsError):
+        # A file would have been replaced: it is the folder that could not be made.
+        reason = "is a file, a folder was expected"
     return EnvironmentFailure(
         f"cannot be written: {reason}", path=path, remedy="Nothing that was there has been changed."
     )
