@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from zsmld import console, files
-from zsmld.errors import UsageError
+from zsmld.errors import InputError, UsageError
 from zsmld.evaluation import average_precision
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
@@ -217,9 +217,18 @@ class Trainer:
         """Go on from the checkpoint in the run folder.
 
         Raises:
-            InputError: it is absent, damaged, or of another format.
+            InputError: it is absent, damaged, of another format, or of another model.
         """
-        loaded = Checkpoint.load(self.folder / checkpoints.FILE_NAME)
+        path = self.folder / checkpoints.FILE_NAME
+        try:
+            self._restore(Checkpoint.load(path))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"is no checkpoint of this model: {reason}", path=path, remedy="Start over with --force."
+            ) from error
+
+    def _restore(self, loaded: Checkpoint) -> None:
         self.module.load_state_dict(loaded.tensors["model"])
         self.average.load_state_dict(loaded.tensors["average"])
         self.best = loaded.tensors.get("best", {})
