@@ -119,7 +119,7 @@ class TrainSettings(DataSettings, DeviceSettings):
         None, "Train a control whose words have each other's vectors: unseen mAP must fall to chance.",
         section="train", choices=("shuffled-embeddings",),
     )  # fmt: skip
-    seed: int = setting(0, "Seed of everything random.", section="train", minimum=0)
+    seed: int = setting(0, "Seed of everything random.", section="train", minimum=0, below=2**63)
     resume: bool = setting(False, "Go on with a run that was cut.", section="train")
     dry_run: bool = setting(False, "Check everything, say what would be done, write nothing.", section="train")
     force: bool = setting(False, "Start over in a run folder that exists.", section="train")
@@ -136,7 +136,7 @@ class EvalSettings(DataSettings, DeviceSettings):
     min_positives: int = setting(
         1, "Labels with fewer positive images are left out of the mean, and counted.", section="eval", minimum=1
     )
-    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1)
+    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1, below=65_536)
     json: bool = setting(False, "Print one JSON object instead of a table.", section="eval")
 
 
@@ -157,7 +157,7 @@ class PredictSettings(DeviceSettings):
     )
     format: str = setting("table", "Form of the output.", section="predict", choices=("table", "jsonl", "csv"))
     top_k: int = setting(5, "Labels an image; 0 gives all.", section="predict", minimum=0)
-    batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1)
+    batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1, below=65_536)
     output: Path | None = setting(None, "File to write instead of standard output.", section="predict")
     force: bool = setting(False, "Replace the output file if it exists.", section="predict")
 
