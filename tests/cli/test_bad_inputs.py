@@ -3,12 +3,10 @@
 import gzip
 import json
 import os
-import resource
 import shlex
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import pytest
 import safetensors.numpy
 import torch
 
-from zsmld import files
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
