@@ -141,9 +141,6 @@ def _run(job: Job) -> Path:
     )
     if resuming:
         run_folder.check_same_run(folder, described)
-    else:
-        run_folder.start_over(folder)
-        files.write_json(folder / run_folder.RECORD, described)
     torch.manual_seed(settings.seed)
     device = pick_device(settings.device)
     backbone = create_backbone(backbone_spec(settings))
@@ -155,6 +152,10 @@ def _run(job: Job) -> Path:
     if resuming:
         trainer.restore()
         console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
+    else:
+        # Not before everything is built and every photograph read: --force must not cost a model for a typing error.
+        run_folder.start_over(folder)
+        files.write_json(folder / run_folder.RECORD, described)
     chosen = trainer.fit()
     trainer.module.load_state_dict(chosen)
     _finish(job, model.cpu(), trainer)
