@@ -177,6 +177,10 @@ def backbone_spec(settings: TrainSettings) -> BackboneSpec:
 def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
     paths = job.dataset.image_paths()
     if job.settings.train_backbone:
+        for path in paths:
+            # Hours later would be a bad time to find that one is missing.
+            with files.open_input(path):
+                pass
         return DecodedImages(paths, backbone)
     return CachedTokens(TokenCache(cache_folder(), backbone.to(device)).fill(paths, batch_size=_CACHE_BATCH))
 
