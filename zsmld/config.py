@@ -114,7 +114,9 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     except InputError as error:
         raise UsageError(error.problem, path=path, line=error.line, remedy=error.remedy) from error
     except (RecursionError, ValueError) as error:
-        raise UsageError("is not TOML that can be read: nested too deeply, or a number is too long", path=path) from error
+        raise UsageError(
+            "is not TOML that can be read: nested too deeply, or a number is too long", path=path
+        ) from error
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{name!r} stands outside a table, expected one like [train]", path=path)
