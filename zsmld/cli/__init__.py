@@ -21,7 +21,7 @@ from zsmld.errors import Terminated, UsageError, describe
 from zsmld.memory import keep_freed_memory
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="zsmld")
 def main() -> None:
     """Tag images with any words.

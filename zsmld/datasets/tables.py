@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,8 @@ from typing import Any
 from zsmld import files
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError, nearest
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def read_annotations(path: Path, images: Path | None = None) -> Dataset:
@@ -88,7 +91,7 @@ def _record(value: Any, line: int) -> ImageRecord:
 
 def _is_writable(text: str) -> bool:
     # JSON can name one half of a surrogate pair, which no file or terminal can show.
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return not _HALVES.search(text)
 
 
 def _inside(image: Any) -> str:
