@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -82,6 +83,13 @@ def test_the_module_is_the_command(zsmld):
     assert outcome.stdout.startswith("zsmld, version ")
 
 
+def test_the_shell_can_complete(zsmld):
+    zsmld.environment["_ZSMLD_COMPLETE"] = "bash_source"
+    outcome = zsmld.process()
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "complete" in outcome.stdout
+
+
 def test_debug_shows_where_and_the_next_call_does_not(zsmld):
     outcome = zsmld("train", "--debug", "--epochs", "none")
     assert outcome.code == 2
@@ -108,31 +116,28 @@ def test_head_takes_one_line(zsmld):
     assert ended.stdout.startswith("Usage: zsmld train")
 
 
-def test_signals_end_a_run_in_one_line_and_it_can_be_resumed(zsmld, workspace):
-    runs = {}
-    for number, sent in enumerate((signal.SIGTERM, signal.SIGINT), start=2):
-        arguments = ("train", "--run", f"runs/{number:03d}", "--epochs", "50000", "--patience", "0")
-        # Where tests run in the background SIGINT is ignored, which a child would inherit.
-        runs[sent] = zsmld.start(*arguments, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-        zsmld.environment["ZSMLD_CACHE"] = str(workspace / "another-cache")
-    for number, (sent, process) in enumerate(runs.items(), start=2):
-        wait_for(workspace / f"runs/{number:03d}/metrics.jsonl", process)
-        process.send_signal(sent)
-    for sent, code, text in ((signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")):
-        out, err = runs[sent].communicate(timeout=60)
-        lines = [line for line in err.splitlines() if not line.startswith("training: ")]
-        assert (runs[sent].returncode, out, lines) == (code, "", [f"zsmld: error: {text}"])
-    assert not list(workspace.rglob(".zsmld-*"))
-    assert os.readlink("runs/latest") == "001"
-    # As many epochs as were done: the resumed run has nothing to train, only to finish.
-    assert zsmld("train", "--run", "runs/003", "--resume", "--dry-run", "--epochs", "50000").code == 0
+@pytest.mark.parametrize(("sent", "code", "text"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+def test_a_signal_ends_a_run_in_one_line_and_it_can_go_on(sent, code, text, zsmld, workspace, monkeypatch):
+    # Where tests run in the background SIGINT is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    arguments = ("train", "--run", "runs/002", "--epochs", "50000", "--patience", "0", "--quiet")
+    sender = threading.Thread(target=send_once_trained, args=(workspace / "runs/002", getattr(signal, sent)))
+    sender.start()
+    told = zsmld(*arguments)
+    sender.join()
+    signal.signal(signal.SIGINT, before)
+    assert (told.code, told.stdout, told.stderr) == (code, "", f"zsmld: error: {text}\n")
+    assert not list(workspace.rglob(".zsmld-*")) and Path("runs/latest").readlink() == Path("001")
+    monkeypatch.setattr("zsmld.training.loop.Trainer.fit", lambda trainer: trainer.best)
+    assert zsmld(*arguments, "--resume").code == 0
+    assert Path("runs/latest").readlink() == Path("002")
 
 
-def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+def send_once_trained(folder, sent):
     deadline = time.monotonic() + 60
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(os.getpid(), sent)
 
 
 def test_only_data_goes_to_standard_output(zsmld):
@@ -211,7 +216,7 @@ def test_labels_that_look_like_markup_or_formulas_are_text(zsmld, workspace):
 
 
 def test_a_file_name_cannot_drive_the_terminal(zsmld, workspace):
-    os.rename(workspace / "photos/0.jpg", workspace / "photos/\x1b[31m.jpg")
+    (workspace / "photos/0.jpg").rename(workspace / "photos/\x1b[31m.jpg")
     told = zsmld("predict", "photos", "--labels", "any.txt")
     assert told.code == 0 and "\x1b" not in told.stdout
     (workspace / "photos/\x1b[31m.jpg").write_bytes(b"")
@@ -223,17 +228,17 @@ def test_a_file_name_cannot_drive_the_terminal(zsmld, workspace):
 
 
 def test_latest_points_at_the_newest_finished_run(zsmld, workspace):
-    assert os.readlink("runs/latest") == "001"
+    assert Path("runs/latest").readlink() == Path("001")
     assert zsmld("train").code == 0
-    assert os.readlink("runs/latest") == "002"
+    assert Path("runs/latest").readlink() == Path("002")
     assert zsmld("train", "--run", "elsewhere/mine").code == 0
-    assert os.readlink("runs/latest") == "002" and not (workspace / "elsewhere/latest").exists()
+    assert Path("runs/latest").readlink() == Path("002") and not (workspace / "elsewhere/latest").exists()
 
 
 def test_a_control_is_not_taken_for_a_model(zsmld):
     told = zsmld("train", "--control", "shuffled-embeddings")
     assert told.code == 0 and "CONTROL" in told.stderr
-    assert os.readlink("runs/latest") == "001"
+    assert Path("runs/latest").readlink() == Path("001")
     assert json.loads(zsmld("eval", "--model", "runs/002", "--json").stdout)["control"]
 
 
