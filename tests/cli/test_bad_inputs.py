@@ -1,5 +1,7 @@
 """Bad input of every kind through the real command line: one line that names the culprit, nothing lost."""
 
+# ruff: noqa: E501 (one line a case)
+
 import gzip
 import json
 import os
@@ -245,6 +247,7 @@ def wrong_header(folder: Path) -> None:
     (folder / "vectors.txt").write_text(f"99 8\n{''.join(vectors(folder))}")
 
 
+# fmt: off
 # Label files.
 bad("labels absent", "embed-labels nope.txt --output new", INPUT, "nope.txt", "no such file")
 bad("labels folder", "embed-labels photos --output new", INPUT, "photos", "folder")
@@ -252,7 +255,7 @@ bad("labels fifo", EMBED, INPUT, "labels.txt", "pipe", prepare=fifo("labels.txt"
 bad("labels not utf-8", EMBED, INPUT, "labels.txt:2:", "UTF-8", prepare=put("labels.txt", b"dog\ncaf\xe9\n"))
 bad("labels empty", EMBED, INPUT, "labels.txt", "no label", prepare=put("labels.txt", "# none\n\n"))
 bad("labels twice", EMBED, INPUT, "labels.txt:3:", "line 1", prepare=put("labels.txt", "dog\ncat\ndog\n"))
-bad("labels variant twice", EMBED, INPUT, "labels.txt:2:", "'Polar_Bear'", prepare=put("labels.txt", "polar bear\nPolar_Bear"))  # fmt: skip  # noqa: E501
+bad("labels variant twice", EMBED, INPUT, "labels.txt:2:", "'Polar_Bear'", prepare=put("labels.txt", "polar bear\nPolar_Bear"))
 bad("labels escape code", EMBED, INPUT, "labels.txt:1:", "U+001B", prepare=put("labels.txt", "\x1b[31mdog\n"))
 bad("labels columns", EMBED, INPUT, "labels.txt:1:", "a tab", prepare=put("labels.txt", "dog\t1\n"))
 bad("labels too long", EMBED, INPUT, "labels.txt:1:", "characters", prepare=put("labels.txt", "dog" * 100))
@@ -261,7 +264,7 @@ bad("labels missing argument", "embed-labels", USAGE, "LABELS")
 bad("seen absent", "train --seen nope.txt", INPUT, "nope.txt", "no such file")
 bad("seen empty", TRAIN, INPUT, "seen.txt", prepare=put("seen.txt", ""))
 bad("seen without vector", TRAIN, INPUT, "seen.txt", "'fish'", prepare=put("seen.txt", "dog\nfish\n"))
-bad("seen in no image", TRAIN, INPUT, "annotations.jsonl", prepare=(put("seen.txt", "fish\n"), put("labels.txt", "fish\n"), lambda folder: LabelEmbeddings(("fish",), np.ones((1, 8), np.float32), ("",), LabelEmbeddings.load(folder / "embeddings.safetensors").provenance).save(folder / "embeddings.safetensors", force=True)))  # fmt: skip  # noqa: E501
+bad("seen in no image", TRAIN, INPUT, "annotations.jsonl", prepare=(put("seen.txt", "fish\n"), put("labels.txt", "fish\n"), lambda folder: LabelEmbeddings(("fish",), np.ones((1, 8), np.float32), ("",), LabelEmbeddings.load(folder / "embeddings.safetensors").provenance).save(folder / "embeddings.safetensors", force=True)))
 bad("unseen absent", "eval --unseen nope.txt", INPUT, "nope.txt")
 bad("unseen not given", EVAL, USAGE, "--unseen", prepare=toml('unseen = "unseen.txt"', ""))
 bad("seen not given", TRAIN, USAGE, "--seen", prepare=toml('seen = "seen.txt"\n', ""))
@@ -275,8 +278,8 @@ bad("vectors folder", f"{EMBED} --source photos", INPUT, "photos", "folder")
 bad("vectors name too long", f"{EMBED} --source {'x' * 300}", INPUT, "xxx")
 bad("vectors ragged", EMBED, INPUT, "vectors.txt:2:", prepare=vector_row(lambda row: row.rpartition(" ")[0]))
 bad("vectors too wide", EMBED, INPUT, "vectors.txt:2:", prepare=vector_row(lambda row: row + " 0.5"))
-bad("vectors nan", EMBED, INPUT, "vectors.txt:2:", "finite", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " nan"))  # fmt: skip  # noqa: E501
-bad("vectors no number", EMBED, INPUT, "vectors.txt:2:", "1,5", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " 1,5"))  # fmt: skip  # noqa: E501
+bad("vectors nan", EMBED, INPUT, "vectors.txt:2:", "finite", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " nan"))
+bad("vectors no number", EMBED, INPUT, "vectors.txt:2:", "1,5", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " 1,5"))
 bad("vectors zero", EMBED, INPUT, "vectors.txt:2:", "zero", prepare=vector_row(lambda row: row.split()[0] + " 0" * 8))
 bad("vectors empty", EMBED, INPUT, "vectors.txt", "empty", prepare=put("vectors.txt", ""))
 bad("vectors prose", EMBED, INPUT, "vectors.txt:1:", prepare=put("vectors.txt", "It was a dark night.\n" * 20))
@@ -284,18 +287,18 @@ bad("vectors truncated gzip", EMBED, INPUT, "vectors.txt", "truncated", prepare=
 bad("vectors pickle", EMBED, INPUT, "vectors.txt", "pickle", prepare=put("vectors.txt", b"\x80\x04\x95" + b"x" * 50))
 bad("vectors zip", EMBED, INPUT, "vectors.txt", "zip", prepare=put("vectors.txt", b"PK\x03\x04" + b"\0" * 50))
 bad("vectors header", EMBED, INPUT, "vectors.txt", "promises 99", prepare=wrong_header)
-bad("vectors not utf-8", EMBED, INPUT, "vectors.txt:1:", "UTF-8", prepare=put("vectors.txt", b"caf\xe9 1.5 2.5\ndog 1.0 2.0\n"))  # fmt: skip  # noqa: E501
-bad("vectors lack a word", EMBED, INPUT, "labels.txt:2:", "'zebra'", "--missing", prepare=put("labels.txt", "dog\nzebra\n"))  # fmt: skip  # noqa: E501
+bad("vectors not utf-8", EMBED, INPUT, "vectors.txt:1:", "UTF-8", prepare=put("vectors.txt", b"caf\xe9 1.5 2.5\ndog 1.0 2.0\n"))
+bad("vectors lack a word", EMBED, INPUT, "labels.txt:2:", "'zebra'", "--missing", prepare=put("labels.txt", "dog\nzebra\n"))
 bad("vectors lack every word", f"{EMBED} --missing skip", INPUT, "labels.txt", prepare=put("labels.txt", "zebra\n"))
 bad("templates with vectors", f"{EMBED} --templates seen.txt", USAGE, "templates")
 bad("templates absent", f"{EMBED} --source open_clip:ViT-B-32@nope --templates nope.txt", INPUT, "nope.txt")
-bad("templates without place", f"{EMBED} --source open_clip:ViT-B-32@nope --templates t.txt", INPUT, "t.txt:2:", prepare=put("t.txt", "a {}\na photo\n"))  # fmt: skip  # noqa: E501
+bad("templates without place", f"{EMBED} --source open_clip:ViT-B-32@nope --templates t.txt", INPUT, "t.txt:2:", prepare=put("t.txt", "a {}\na photo\n"))
 bad("clip empty", f"{EMBED} --source open_clip:", USAGE, "open_clip:")
 bad("clip model unknown", f"{EMBED} --source open_clip:ViT-B-23@x", USAGE, "ViT-B-23", "Did you mean")
 bad("clip without weights", f"{EMBED} --source open_clip:ViT-B-32", USAGE, "open_clip:ViT-B-32", "weights")
 bad("clip tag unknown", f"{EMBED} --source open_clip:ViT-B-32@laion3b", USAGE, "laion3b")
-bad("clip weights pickle", f"{EMBED} --source open_clip:ViT-B-32@w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"x"))  # fmt: skip
-bad("clip not on this machine", f"{EMBED} --source open_clip:hf-hub:no-such/model-here", ENVIRONMENT, "no-such/model-here")  # fmt: skip  # noqa: E501
+bad("clip weights pickle", f"{EMBED} --source open_clip:ViT-B-32@w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"x"))
+bad("clip not on this machine", f"{EMBED} --source open_clip:hf-hub:no-such/model-here", ENVIRONMENT, "no-such/model-here")
 bad("clip folder absent", f"{EMBED} --source open_clip:local-dir:nope", INPUT, "nope")
 
 # Annotations.
@@ -303,14 +306,14 @@ bad("annotations absent", "train --annotations nope.jsonl", INPUT, "nope.jsonl")
 bad("annotations not given", TRAIN, USAGE, "--annotations", prepare=toml('annotations = "annotations.jsonl"', ""))
 bad("annotations folder", "train --annotations photos", INPUT, "photos")
 bad("annotations fifo", TRAIN, INPUT, "annotations.jsonl", "pipe", prepare=fifo("annotations.jsonl"))
-bad("annotations not json", TRAIN, INPUT, "annotations.jsonl:2:", "JSON", prepare=put("annotations.jsonl", "\n{'image'}\n"))  # fmt: skip  # noqa: E501
-bad("annotations not utf-8", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", b'{"image": "\xe9"}'))  # fmt: skip  # noqa: E501
+bad("annotations not json", TRAIN, INPUT, "annotations.jsonl:2:", "JSON", prepare=put("annotations.jsonl", "\n{'image'}\n"))
+bad("annotations not utf-8", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", b'{"image": "\xe9"}'))
 bad("annotations nested", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", "[" * 100_000))
 bad("annotations long number", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", "1" * 5000))
 bad("annotations a list", TRAIN, INPUT, "annotations.jsonl:1:", "object", prepare=put("annotations.jsonl", "[1]\n"))
 bad("annotations empty", TRAIN, INPUT, "annotations.jsonl", "no record", prepare=put("annotations.jsonl", "\n"))
 bad("annotations lack labels", TRAIN, INPUT, "annotations.jsonl:1:", "'labels'", prepare=record(labels=None))
-bad("annotations key misspelt", TRAIN, INPUT, "annotations.jsonl:1:", "Did you mean 'spilt'", prepare=record(split=None, spilt="train"))  # fmt: skip  # noqa: E501
+bad("annotations key misspelt", TRAIN, INPUT, "annotations.jsonl:1:", "Did you mean 'spilt'", prepare=record(split=None, spilt="train"))
 bad("annotations labels a text", TRAIN, INPUT, "annotations.jsonl:1:", "labels", prepare=record(labels="dog"))
 bad("annotations labels numbers", TRAIN, INPUT, "annotations.jsonl:1:", "labels", prepare=record(labels=[1, 2]))
 bad("annotations image a number", TRAIN, INPUT, "annotations.jsonl:1:", "image", prepare=record(image=7))
@@ -321,8 +324,8 @@ bad("annotations absolute", TRAIN, INPUT, "annotations.jsonl:1:", "leaves", prep
 bad("annotations nul", TRAIN, INPUT, "annotations.jsonl:1:", prepare=record(image="a\0b"))
 bad("annotations half a character", TRAIN, INPUT, "annotations.jsonl:1:", prepare=record(labels=["dog", "\ud800"]))
 bad("annotations image twice", TRAIN, INPUT, "annotations.jsonl:2:", "line 1", prepare=record(image="photos/1.jpg"))
-bad("annotations no train", TRAIN, INPUT, "annotations.jsonl", "'train'", prepare=swap("annotations.jsonl", '"train"', '"test"'))  # fmt: skip  # noqa: E501
-bad("annotations no test", EVAL, INPUT, "annotations.jsonl", "'test'", prepare=swap("annotations.jsonl", '"test"', '"val"'))  # fmt: skip  # noqa: E501
+bad("annotations no train", TRAIN, INPUT, "annotations.jsonl", "'train'", prepare=swap("annotations.jsonl", '"train"', '"test"'))
+bad("annotations no test", EVAL, INPUT, "annotations.jsonl", "'test'", prepare=swap("annotations.jsonl", '"test"', '"val"'))
 bad("images folder absent", "train --images nope", INPUT, "nope", "--images")
 
 # Photographs.
@@ -338,7 +341,7 @@ bad("image huge", TRAIN, INPUT, "photos/1.jpg", "12000 × 12000", prepare=huge_p
 bad("image svg", TRAIN, INPUT, "photos/1.jpg", prepare=put("photos/1.jpg", "<svg xmlns='http://www.w3.org/2000/svg'/>"))
 
 # zsmld.toml.
-bad("toml unknown key", TRAIN, USAGE, "zsmld.toml:20:", "'epoch'", "Did you mean 'epochs'", prepare=toml("epochs = 1", "epoch = 1"))  # fmt: skip  # noqa: E501
+bad("toml unknown key", TRAIN, USAGE, "zsmld.toml:20:", "'epoch'", "Did you mean 'epochs'", prepare=toml("epochs = 1", "epoch = 1"))
 bad("toml unknown table", TRAIN, USAGE, "zsmld.toml:19:", "[tain]", prepare=toml("[train]", "[tain]"))
 bad("toml key outside", TRAIN, USAGE, "zsmld.toml", "'epochs'", prepare=put("zsmld.toml", "epochs = 3\n"))
 bad("toml wrong type", TRAIN, USAGE, "zsmld.toml:20:", "'many'", prepare=toml("epochs = 1", 'epochs = "many"'))
@@ -354,7 +357,7 @@ bad("toml long number", TRAIN, USAGE, "zsmld.toml", prepare=toml("epochs = 1", "
 bad("toml nested", TRAIN, USAGE, "zsmld.toml", prepare=put("zsmld.toml", "a = " + "[" * 100_000))
 bad("toml folder", TRAIN, USAGE, "zsmld.toml", "folder", prepare=make_folder("zsmld.toml"))
 bad("toml fifo", TRAIN, USAGE, "zsmld.toml", "pipe", prepare=fifo("zsmld.toml"))
-bad("toml dangling link", TRAIN, USAGE, "zsmld.toml", prepare=(remove("zsmld.toml"), lambda folder: (folder / "zsmld.toml").symlink_to("gone")))  # fmt: skip  # noqa: E501
+bad("toml dangling link", TRAIN, USAGE, "zsmld.toml", prepare=(remove("zsmld.toml"), lambda folder: (folder / "zsmld.toml").symlink_to("gone")))
 bad("toml nul in path", TRAIN, INPUT, "null", prepare=toml('seen = "seen.txt"', 'seen = "a\\u0000b"'))
 bad("toml nul in source", EMBED, INPUT, "null", prepare=toml('source = "vectors.txt"', 'source = "a\\u0000b"'))
 bad("toml unknown choice", TRAIN, USAGE, "zsmld.toml", "'gpu'", prepare=toml('device = "cpu"', 'device = "gpu"'))
@@ -409,10 +412,10 @@ bad("backbone unknown", "train --backbone timm:test_convnxt", USAGE, "test_convn
 bad("backbone argument", "train --backbone-arg stride", USAGE, "'stride'", "key=value")
 bad("backbone argument unknown", "train --backbone-arg nope=3", USAGE, "nope")
 bad("backbone weights absent", "train --backbone-weights nope.safetensors", INPUT, "nope.safetensors")
-bad("backbone weights text", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=put("w.safetensors", "text"))  # fmt: skip  # noqa: E501
-bad("backbone weights foreign", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=foreign_safetensors("w.safetensors"))  # fmt: skip  # noqa: E501
-bad("backbone weights pickle", "train --backbone-weights w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"\x80\x04"))  # fmt: skip  # noqa: E501
-bad("backbone not on this machine", "train --backbone timm:resnet18", ENVIRONMENT, "resnet18", prepare=toml('backbone_weights = "random"', ""))  # fmt: skip  # noqa: E501
+bad("backbone weights text", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=put("w.safetensors", "text"))
+bad("backbone weights foreign", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=foreign_safetensors("w.safetensors"))
+bad("backbone weights pickle", "train --backbone-weights w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"\x80\x04"))
+bad("backbone not on this machine", "train --backbone timm:resnet18", ENVIRONMENT, "resnet18", prepare=toml('backbone_weights = "random"', ""))
 
 bad("backbone without maps", "train --backbone-arg features_only=True", USAGE, "test_convnext")
 bad("backbone for grey images", "train --backbone-arg in_chans=1", USAGE, "test_convnext")
@@ -430,13 +433,13 @@ bad("resume nothing", "train --resume", USAGE, "runs", "resume")
 RESUME = "train --run runs/001 --resume"
 bad("resume other epochs", f"{RESUME} --epochs 9", USAGE, "--epochs", "9", "runs/001", prepare=unfinished)
 bad("resume other seed", f"{RESUME} --seed 9", USAGE, "--seed", prepare=unfinished)
-bad("resume changed annotations", RESUME, INPUT, "runs/001", "annotations", prepare=(unfinished, record(labels=["cat"])))  # fmt: skip  # noqa: E501
-bad("resume damaged checkpoint", RESUME, INPUT, "checkpoint.safetensors", "damaged", prepare=(unfinished, flip("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume truncated checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, cut("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume foreign checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, foreign_safetensors("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume partial checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("optimizer")))  # fmt: skip  # noqa: E501
-bad("resume other model's checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("model/readout")))  # fmt: skip  # noqa: E501
-bad("resume checkpoint of another format", RESUME, INPUT, "checkpoint.safetensors", "'9'", prepare=(unfinished, checkpoint_of_another_format))  # fmt: skip  # noqa: E501
+bad("resume changed annotations", RESUME, INPUT, "runs/001", "annotations", prepare=(unfinished, record(labels=["cat"])))
+bad("resume damaged checkpoint", RESUME, INPUT, "checkpoint.safetensors", "damaged", prepare=(unfinished, flip("runs/001/checkpoint.safetensors")))
+bad("resume truncated checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, cut("runs/001/checkpoint.safetensors")))
+bad("resume foreign checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, foreign_safetensors("runs/001/checkpoint.safetensors")))
+bad("resume partial checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("optimizer")))
+bad("resume other model's checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("model/readout")))
+bad("resume checkpoint of another format", RESUME, INPUT, "checkpoint.safetensors", "'9'", prepare=(unfinished, checkpoint_of_another_format))
 bad("resume without record", RESUME, INPUT, "run.json", prepare=(unfinished, remove("runs/001/run.json")))
 bad("resume damaged record", RESUME, INPUT, "run.json", prepare=(unfinished, put("runs/001/run.json", "[]")))
 bad("resume a foreign folder", "train --run photos --resume", USAGE, "photos", prepare=put("photos/report.json", "{}"))
@@ -485,19 +488,20 @@ bad("predict output folder", f"{PREDICT} --output photos --force", ENVIRONMENT, 
 bad("predict output fifo", f"{PREDICT} --output pipe --force", ENVIRONMENT, "pipe", "a pipe", prepare=fifo("pipe"))
 bad("predict output below a file", f"{PREDICT} --output seen.txt/x.csv", ENVIRONMENT, "seen.txt", "folder")
 bad("predict new word", PREDICT, INPUT, "'zebra'", "vectors.txt", prepare=put("any.txt", "dog\nzebra\n"))
-bad("predict source gone", PREDICT, INPUT, "vectors.txt", "gone", "--source", prepare=(with_source("vectors.txt"), remove("vectors.txt")))  # fmt: skip  # noqa: E501
-bad("predict source changed", PREDICT, INPUT, "vectors.txt", "--source", prepare=(with_source("vectors.txt"), swap("vectors.txt", "0.", "1.")))  # fmt: skip  # noqa: E501
+bad("predict source gone", PREDICT, INPUT, "vectors.txt", "gone", "--source", prepare=(with_source("vectors.txt"), remove("vectors.txt")))
+bad("predict source changed", PREDICT, INPUT, "vectors.txt", "--source", prepare=(with_source("vectors.txt"), swap("vectors.txt", "0.", "1.")))
 bad("predict source absent", f"{PREDICT} --source nope.txt", INPUT, "nope.txt")
-bad("predict source of another width", f"{PREDICT} --source w.txt", INPUT, "w.txt", prepare=put("w.txt", "fish 1 2\nbird 2 1\n"))  # fmt: skip  # noqa: E501
+bad("predict source of another width", f"{PREDICT} --source w.txt", INPUT, "w.txt", prepare=put("w.txt", "fish 1 2\nbird 2 1\n"))
 TAGGED = "predict photos/0.jpg photos/1.jpg --labels seen.txt --top-k 1 --format csv"
-bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")  # fmt: skip  # noqa: E501
-bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")  # fmt: skip  # noqa: E501
+bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")
+bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")
 
 # The machine.
 bad("memory", "train --feed-forward 100000000000000", ENVIRONMENT, "memory")
 bad("sample exists", "sample photos", USAGE, "photos")
 bad("sample below a file", "sample seen.txt/demo", ENVIRONMENT, "seen.txt")
 bad("sample seed", "sample demo --seed x", USAGE, "--seed")
+# fmt: on
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
