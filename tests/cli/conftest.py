@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from zsmld.cli import run
 
 SEEN = ("dog", "cat", "sea", "sky")
 UNSEEN = ("polar bear", "wolf")
-OTHERS = ("polar", "bear", "fish", "bird")
+OTHERS = ("polar", "bear", "fish", "bird", "[/foo]", "[red]", "=cmd()")
 WIDTH = 8
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -144,7 +144,7 @@ def own_environment(
         if name.startswith("ZSMLD_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path_factory.getbasetemp() / "token-cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     handler = signal.getsignal(signal.SIGTERM)
     yield monkeypatch
     signal.signal(signal.SIGTERM, handler)
@@ -185,6 +185,3 @@ def zsmld(workspace: Path, capsys: pytest.CaptureFixture[str]) -> CommandLine:
 def cache() -> Path:
     """The token cache."""
     return Path(os.environ["ZSMLD_CACHE"])
-
-
-Preparation = Callable[[Path], None]

@@ -1,5 +1,7 @@
 """Bad input of every kind through the real command line: one line that names the culprit, nothing lost."""
 
+# ruff: noqa: E501 (one line a case)
+
 import gzip
 import json
 import os
@@ -18,6 +20,7 @@ import torch
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
+SEEN = ("dog", "cat", "sea", "sky")
 USAGE, INPUT, PARTIAL, ENVIRONMENT = 2, 3, 4, 5
 Preparation = Callable[[Path], object]
 
@@ -208,12 +211,12 @@ def foreign_safetensors(name: str) -> Preparation:
 
 
 def huge_png(name: str) -> Preparation:
-    """A header that promises 20,000 × 20,000 pixels."""
+    """A header that promises 12,000 × 12,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 2, 0, 0, 0)
     return put(name, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)))
 
 
@@ -241,6 +244,7 @@ def wrong_header(folder: Path) -> None:
     (folder / "vectors.txt").write_text(f"99 8\n{''.join(vectors(folder))}")
 
 
+# fmt: off
 # Label files.
 bad("labels absent", "embed-labels nope.txt --output new", INPUT, "nope.txt", "no such file")
 bad("labels folder", "embed-labels photos --output new", INPUT, "photos", "folder")
@@ -248,7 +252,7 @@ bad("labels fifo", EMBED, INPUT, "labels.txt", "pipe", prepare=fifo("labels.txt"
 bad("labels not utf-8", EMBED, INPUT, "labels.txt:2:", "UTF-8", prepare=put("labels.txt", b"dog\ncaf\xe9\n"))
 bad("labels empty", EMBED, INPUT, "labels.txt", "no label", prepare=put("labels.txt", "# none\n\n"))
 bad("labels twice", EMBED, INPUT, "labels.txt:3:", "line 1", prepare=put("labels.txt", "dog\ncat\ndog\n"))
-bad("labels variant twice", EMBED, INPUT, "labels.txt:2:", "'Polar_Bear'", prepare=put("labels.txt", "polar bear\nPolar_Bear"))  # fmt: skip  # noqa: E501
+bad("labels variant twice", EMBED, INPUT, "labels.txt:2:", "'Polar_Bear'", prepare=put("labels.txt", "polar bear\nPolar_Bear"))
 bad("labels escape code", EMBED, INPUT, "labels.txt:1:", "U+001B", prepare=put("labels.txt", "\x1b[31mdog\n"))
 bad("labels columns", EMBED, INPUT, "labels.txt:1:", "a tab", prepare=put("labels.txt", "dog\t1\n"))
 bad("labels too long", EMBED, INPUT, "labels.txt:1:", "characters", prepare=put("labels.txt", "dog" * 100))
@@ -257,7 +261,7 @@ bad("labels missing argument", "embed-labels", USAGE, "LABELS")
 bad("seen absent", "train --seen nope.txt", INPUT, "nope.txt", "no such file")
 bad("seen empty", TRAIN, INPUT, "seen.txt", prepare=put("seen.txt", ""))
 bad("seen without vector", TRAIN, INPUT, "seen.txt", "'fish'", prepare=put("seen.txt", "dog\nfish\n"))
-bad("seen in no image", TRAIN, INPUT, "annotations.jsonl", prepare=(put("seen.txt", "fish\n"), put("labels.txt", "fish\n"), lambda folder: LabelEmbeddings(("fish",), np.ones((1, 8), np.float32), ("",), LabelEmbeddings.load(folder / "embeddings.safetensors").provenance).save(folder / "embeddings.safetensors", force=True)))  # fmt: skip  # noqa: E501
+bad("seen in no image", TRAIN, INPUT, "annotations.jsonl", prepare=(put("seen.txt", "fish\n"), put("labels.txt", "fish\n"), lambda folder: LabelEmbeddings(("fish",), np.ones((1, 8), np.float32), ("",), LabelEmbeddings.load(folder / "embeddings.safetensors").provenance).save(folder / "embeddings.safetensors", force=True)))
 bad("unseen absent", "eval --unseen nope.txt", INPUT, "nope.txt")
 bad("unseen not given", EVAL, USAGE, "--unseen", prepare=toml('unseen = "unseen.txt"', ""))
 bad("seen not given", TRAIN, USAGE, "--seen", prepare=toml('seen = "seen.txt"\n', ""))
@@ -271,8 +275,8 @@ bad("vectors folder", f"{EMBED} --source photos", INPUT, "photos", "folder")
 bad("vectors name too long", f"{EMBED} --source {'x' * 300}", INPUT, "xxx")
 bad("vectors ragged", EMBED, INPUT, "vectors.txt:2:", prepare=vector_row(lambda row: row.rpartition(" ")[0]))
 bad("vectors too wide", EMBED, INPUT, "vectors.txt:2:", prepare=vector_row(lambda row: row + " 0.5"))
-bad("vectors nan", EMBED, INPUT, "vectors.txt:2:", "finite", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " nan"))  # fmt: skip  # noqa: E501
-bad("vectors no number", EMBED, INPUT, "vectors.txt:2:", "1,5", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " 1,5"))  # fmt: skip  # noqa: E501
+bad("vectors nan", EMBED, INPUT, "vectors.txt:2:", "finite", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " nan"))
+bad("vectors no number", EMBED, INPUT, "vectors.txt:2:", "1,5", prepare=vector_row(lambda row: row.rpartition(" ")[0] + " 1,5"))
 bad("vectors zero", EMBED, INPUT, "vectors.txt:2:", "zero", prepare=vector_row(lambda row: row.split()[0] + " 0" * 8))
 bad("vectors empty", EMBED, INPUT, "vectors.txt", "empty", prepare=put("vectors.txt", ""))
 bad("vectors prose", EMBED, INPUT, "vectors.txt:1:", prepare=put("vectors.txt", "It was a dark night.\n" * 20))
@@ -280,18 +284,18 @@ bad("vectors truncated gzip", EMBED, INPUT, "vectors.txt", "truncated", prepare=
 bad("vectors pickle", EMBED, INPUT, "vectors.txt", "pickle", prepare=put("vectors.txt", b"\x80\x04\x95" + b"x" * 50))
 bad("vectors zip", EMBED, INPUT, "vectors.txt", "zip", prepare=put("vectors.txt", b"PK\x03\x04" + b"\0" * 50))
 bad("vectors header", EMBED, INPUT, "vectors.txt", "promises 99", prepare=wrong_header)
-bad("vectors not utf-8", EMBED, INPUT, "vectors.txt:1:", "UTF-8", prepare=put("vectors.txt", b"caf\xe9 1.5 2.5\ndog 1.0 2.0\n"))  # fmt: skip  # noqa: E501
-bad("vectors lack a word", EMBED, INPUT, "labels.txt:2:", "'zebra'", "--missing", prepare=put("labels.txt", "dog\nzebra\n"))  # fmt: skip  # noqa: E501
+bad("vectors not utf-8", EMBED, INPUT, "vectors.txt:1:", "UTF-8", prepare=put("vectors.txt", b"caf\xe9 1.5 2.5\ndog 1.0 2.0\n"))
+bad("vectors lack a word", EMBED, INPUT, "labels.txt:2:", "'zebra'", "--missing", prepare=put("labels.txt", "dog\nzebra\n"))
 bad("vectors lack every word", f"{EMBED} --missing skip", INPUT, "labels.txt", prepare=put("labels.txt", "zebra\n"))
 bad("templates with vectors", f"{EMBED} --templates seen.txt", USAGE, "templates")
 bad("templates absent", f"{EMBED} --source open_clip:ViT-B-32@nope --templates nope.txt", INPUT, "nope.txt")
-bad("templates without place", f"{EMBED} --source open_clip:ViT-B-32@nope --templates t.txt", INPUT, "t.txt:2:", prepare=put("t.txt", "a {}\na photo\n"))  # fmt: skip  # noqa: E501
+bad("templates without place", f"{EMBED} --source open_clip:ViT-B-32@nope --templates t.txt", INPUT, "t.txt:2:", prepare=put("t.txt", "a {}\na photo\n"))
 bad("clip empty", f"{EMBED} --source open_clip:", USAGE, "open_clip:")
 bad("clip model unknown", f"{EMBED} --source open_clip:ViT-B-23@x", USAGE, "ViT-B-23", "Did you mean")
 bad("clip without weights", f"{EMBED} --source open_clip:ViT-B-32", USAGE, "open_clip:ViT-B-32", "weights")
 bad("clip tag unknown", f"{EMBED} --source open_clip:ViT-B-32@laion3b", USAGE, "laion3b")
-bad("clip weights pickle", f"{EMBED} --source open_clip:ViT-B-32@w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"x"))  # fmt: skip
-bad("clip not on this machine", f"{EMBED} --source open_clip:hf-hub:no-such/model-here", ENVIRONMENT, "no-such/model-here")  # fmt: skip  # noqa: E501
+bad("clip weights pickle", f"{EMBED} --source open_clip:ViT-B-32@w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"x"))
+bad("clip not on this machine", f"{EMBED} --source open_clip:hf-hub:no-such/model-here", ENVIRONMENT, "no-such/model-here")
 bad("clip folder absent", f"{EMBED} --source open_clip:local-dir:nope", INPUT, "nope")
 
 # Annotations.
@@ -299,14 +303,14 @@ bad("annotations absent", "train --annotations nope.jsonl", INPUT, "nope.jsonl")
 bad("annotations not given", TRAIN, USAGE, "--annotations", prepare=toml('annotations = "annotations.jsonl"', ""))
 bad("annotations folder", "train --annotations photos", INPUT, "photos")
 bad("annotations fifo", TRAIN, INPUT, "annotations.jsonl", "pipe", prepare=fifo("annotations.jsonl"))
-bad("annotations not json", TRAIN, INPUT, "annotations.jsonl:2:", "JSON", prepare=put("annotations.jsonl", "\n{'image'}\n"))  # fmt: skip  # noqa: E501
-bad("annotations not utf-8", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", b'{"image": "\xe9"}'))  # fmt: skip  # noqa: E501
+bad("annotations not json", TRAIN, INPUT, "annotations.jsonl:2:", "JSON", prepare=put("annotations.jsonl", "\n{'image'}\n"))
+bad("annotations not utf-8", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", b'{"image": "\xe9"}'))
 bad("annotations nested", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", "[" * 100_000))
 bad("annotations long number", TRAIN, INPUT, "annotations.jsonl:1:", prepare=put("annotations.jsonl", "1" * 5000))
 bad("annotations a list", TRAIN, INPUT, "annotations.jsonl:1:", "object", prepare=put("annotations.jsonl", "[1]\n"))
 bad("annotations empty", TRAIN, INPUT, "annotations.jsonl", "no record", prepare=put("annotations.jsonl", "\n"))
 bad("annotations lack labels", TRAIN, INPUT, "annotations.jsonl:1:", "'labels'", prepare=record(labels=None))
-bad("annotations key misspelt", TRAIN, INPUT, "annotations.jsonl:1:", "Did you mean 'spilt'", prepare=record(split=None, spilt="train"))  # fmt: skip  # noqa: E501
+bad("annotations key misspelt", TRAIN, INPUT, "annotations.jsonl:1:", "Did you mean 'spilt'", prepare=record(split=None, spilt="train"))
 bad("annotations labels a text", TRAIN, INPUT, "annotations.jsonl:1:", "labels", prepare=record(labels="dog"))
 bad("annotations labels numbers", TRAIN, INPUT, "annotations.jsonl:1:", "labels", prepare=record(labels=[1, 2]))
 bad("annotations image a number", TRAIN, INPUT, "annotations.jsonl:1:", "image", prepare=record(image=7))
@@ -317,9 +321,8 @@ bad("annotations absolute", TRAIN, INPUT, "annotations.jsonl:1:", "leaves", prep
 bad("annotations nul", TRAIN, INPUT, "annotations.jsonl:1:", prepare=record(image="a\0b"))
 bad("annotations half a character", TRAIN, INPUT, "annotations.jsonl:1:", prepare=record(labels=["dog", "\ud800"]))
 bad("annotations image twice", TRAIN, INPUT, "annotations.jsonl:2:", "line 1", prepare=record(image="photos/1.jpg"))
-bad("annotations no train", TRAIN, INPUT, "annotations.jsonl", "'train'", prepare=swap("annotations.jsonl", '"train"', '"test"'))  # fmt: skip  # noqa: E501
-bad("annotations no test", EVAL, INPUT, "annotations.jsonl", "'test'", prepare=swap("annotations.jsonl", '"test"', '"val"'))  # fmt: skip  # noqa: E501
-bad("annotations all held out", f"{TRAIN} --validation-fraction 0.99", INPUT, "annotations.jsonl", prepare=lambda folder: (folder / "annotations.jsonl").write_text('{"image": "photos/0.jpg", "labels": ["dog"], "split": "train"}\n'))  # fmt: skip  # noqa: E501
+bad("annotations no train", TRAIN, INPUT, "annotations.jsonl", "'train'", prepare=swap("annotations.jsonl", '"train"', '"test"'))
+bad("annotations no test", EVAL, INPUT, "annotations.jsonl", "'test'", prepare=swap("annotations.jsonl", '"test"', '"val"'))
 bad("images folder absent", "train --images nope", INPUT, "nope", "--images")
 
 # Photographs.
@@ -331,11 +334,11 @@ bad("image empty", TRAIN, INPUT, "photos/1.jpg", "empty", prepare=put("photos/1.
 bad("image fifo", TRAIN, INPUT, "photos/1.jpg", "pipe", prepare=fifo("photos/1.jpg"))
 bad("image folder", TRAIN, INPUT, "photos/1.jpg", "folder", prepare=make_folder("photos/1.jpg"))
 bad("image text", TRAIN, INPUT, "photos/1.jpg", "no image", prepare=put("photos/1.jpg", "not a photograph"))
-bad("image huge", TRAIN, INPUT, "photos/1.jpg", "20000", prepare=huge_png("photos/1.jpg"))
+bad("image huge", TRAIN, INPUT, "photos/1.jpg", "12000 × 12000", prepare=huge_png("photos/1.jpg"))
 bad("image svg", TRAIN, INPUT, "photos/1.jpg", prepare=put("photos/1.jpg", "<svg xmlns='http://www.w3.org/2000/svg'/>"))
 
 # zsmld.toml.
-bad("toml unknown key", TRAIN, USAGE, "zsmld.toml:20:", "'epoch'", "Did you mean 'epochs'", prepare=toml("epochs = 1", "epoch = 1"))  # fmt: skip  # noqa: E501
+bad("toml unknown key", TRAIN, USAGE, "zsmld.toml:20:", "'epoch'", "Did you mean 'epochs'", prepare=toml("epochs = 1", "epoch = 1"))
 bad("toml unknown table", TRAIN, USAGE, "zsmld.toml:19:", "[tain]", prepare=toml("[train]", "[tain]"))
 bad("toml key outside", TRAIN, USAGE, "zsmld.toml", "'epochs'", prepare=put("zsmld.toml", "epochs = 3\n"))
 bad("toml wrong type", TRAIN, USAGE, "zsmld.toml:20:", "'many'", prepare=toml("epochs = 1", 'epochs = "many"'))
@@ -351,12 +354,13 @@ bad("toml long number", TRAIN, USAGE, "zsmld.toml", prepare=toml("epochs = 1", "
 bad("toml nested", TRAIN, USAGE, "zsmld.toml", prepare=put("zsmld.toml", "a = " + "[" * 100_000))
 bad("toml folder", TRAIN, USAGE, "zsmld.toml", "folder", prepare=make_folder("zsmld.toml"))
 bad("toml fifo", TRAIN, USAGE, "zsmld.toml", "pipe", prepare=fifo("zsmld.toml"))
-bad("toml dangling link", TRAIN, USAGE, "zsmld.toml", prepare=(remove("zsmld.toml"), lambda folder: (folder / "zsmld.toml").symlink_to("gone")))  # fmt: skip  # noqa: E501
+bad("toml dangling link", TRAIN, USAGE, "zsmld.toml", prepare=(remove("zsmld.toml"), lambda folder: (folder / "zsmld.toml").symlink_to("gone")))
 bad("toml nul in path", TRAIN, INPUT, "null", prepare=toml('seen = "seen.txt"', 'seen = "a\\u0000b"'))
 bad("toml nul in source", EMBED, INPUT, "null", prepare=toml('source = "vectors.txt"', 'source = "a\\u0000b"'))
 bad("toml unknown choice", TRAIN, USAGE, "zsmld.toml", "'gpu'", prepare=toml('device = "cpu"', 'device = "gpu"'))
 
 # Flags.
+bad("no command", "", USAGE, "command")
 bad("no such command", "trian", USAGE, "trian")
 bad("no such flag", "train --epoch 3", USAGE, "--epoch")
 bad("flag without value", "train --epochs", USAGE, "--epochs")
@@ -369,7 +373,7 @@ bad("flag unknown choice", "train --optimizer sgd", USAGE, "--optimizer", "adamw
 bad("flag empty path", "train --seen ''", USAGE, "--seen", "path")
 bad("flag negative seed", "train --seed -1", USAGE, "--seed")
 bad("flag huge seed", "train --seed 99999999999999999999", USAGE, "--seed")
-bad("flag huge batch", "train --batch-size 99999999999999999999", USAGE, "--batch-size")
+bad("flag huge batch", f"{PREDICT} --batch-size 99999999999999999999", USAGE, "--batch-size")
 bad("flag mean of two", "train --mean 0.5,0.5", USAGE, "--mean")
 bad("flag mean of words", "train --mean grey", USAGE, "--mean", "'grey'")
 bad("flag std of zero", "train --std 0", USAGE, "--std")
@@ -405,27 +409,34 @@ bad("backbone unknown", "train --backbone timm:test_convnxt", USAGE, "test_convn
 bad("backbone argument", "train --backbone-arg stride", USAGE, "'stride'", "key=value")
 bad("backbone argument unknown", "train --backbone-arg nope=3", USAGE, "nope")
 bad("backbone weights absent", "train --backbone-weights nope.safetensors", INPUT, "nope.safetensors")
-bad("backbone weights text", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=put("w.safetensors", "text"))  # fmt: skip  # noqa: E501
-bad("backbone weights foreign", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=foreign_safetensors("w.safetensors"))  # fmt: skip  # noqa: E501
-bad("backbone weights pickle", "train --backbone-weights w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"\x80\x04"))  # fmt: skip  # noqa: E501
-bad("backbone not on this machine", "train --backbone timm:resnet18", INPUT, "resnet18", prepare=toml('backbone_weights = "random"', ""))  # fmt: skip  # noqa: E501
+bad("backbone weights text", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=put("w.safetensors", "text"))
+bad("backbone weights foreign", "train --backbone-weights w.safetensors", INPUT, "w.safetensors", prepare=foreign_safetensors("w.safetensors"))
+bad("backbone weights pickle", "train --backbone-weights w.pt", INPUT, "w.pt", "pickle", prepare=put("w.pt", b"\x80\x04"))
+bad("backbone not on this machine", "train --backbone timm:resnet18", ENVIRONMENT, "resnet18", prepare=toml('backbone_weights = "random"', ""))
+
+bad("backbone without maps", "train --backbone-arg features_only=True", USAGE, "test_convnext")
+bad("backbone for grey images", "train --backbone-arg in_chans=1", USAGE, "test_convnext")
+bad("backbone argument of another type", "train --backbone-arg depths=big", USAGE, "test_convnext")
+bad("backbone image size of another patch", "train --backbone timm:test_vit --image-size 17", USAGE, "test_vit", "17")
+bad("backbone image size beyond memory", "train --image-size 1000000000", USAGE, "1000000000 pixels")
+bad("backbone mean beyond half precision", "train --std 1e-30", INPUT, "photos/0.jpg", "--std")
 
 # Run folders.
 bad("run exists", "train --run runs/001", USAGE, "runs/001", "--resume", "--force")
-bad("run is a file", "train --run seen.txt", USAGE, "seen.txt")
+bad("run is a file", "train --run seen.txt", INPUT, "seen.txt")
 bad("run below a file", "train --run seen.txt/001", ENVIRONMENT, "seen.txt/001")
 bad("runs is a file", "train --runs seen.txt", ENVIRONMENT, "seen.txt")
 bad("resume nothing", "train --resume", USAGE, "runs", "resume")
 RESUME = "train --run runs/001 --resume"
 bad("resume other epochs", f"{RESUME} --epochs 9", USAGE, "--epochs", "9", "runs/001", prepare=unfinished)
 bad("resume other seed", f"{RESUME} --seed 9", USAGE, "--seed", prepare=unfinished)
-bad("resume changed annotations", RESUME, INPUT, "runs/001", "annotations", prepare=(unfinished, record(labels=["cat"])))  # fmt: skip  # noqa: E501
-bad("resume damaged checkpoint", RESUME, INPUT, "checkpoint.safetensors", "damaged", prepare=(unfinished, flip("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume truncated checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, cut("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume foreign checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, foreign_safetensors("runs/001/checkpoint.safetensors")))  # fmt: skip  # noqa: E501
-bad("resume partial checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("optimizer")))  # fmt: skip  # noqa: E501
-bad("resume other model's checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("model/readout")))  # fmt: skip  # noqa: E501
-bad("resume checkpoint of another format", RESUME, INPUT, "checkpoint.safetensors", "'9'", prepare=(unfinished, checkpoint_of_another_format))  # fmt: skip  # noqa: E501
+bad("resume changed annotations", RESUME, INPUT, "runs/001", "annotations", prepare=(unfinished, record(labels=["cat"])))
+bad("resume damaged checkpoint", RESUME, INPUT, "checkpoint.safetensors", "damaged", prepare=(unfinished, flip("runs/001/checkpoint.safetensors")))
+bad("resume truncated checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, cut("runs/001/checkpoint.safetensors")))
+bad("resume foreign checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, foreign_safetensors("runs/001/checkpoint.safetensors")))
+bad("resume partial checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("optimizer")))
+bad("resume other model's checkpoint", RESUME, INPUT, "checkpoint.safetensors", prepare=(unfinished, checkpoint_without("model/readout")))
+bad("resume checkpoint of another format", RESUME, INPUT, "checkpoint.safetensors", "'9'", prepare=(unfinished, checkpoint_of_another_format))
 bad("resume without record", RESUME, INPUT, "run.json", prepare=(unfinished, remove("runs/001/run.json")))
 bad("resume damaged record", RESUME, INPUT, "run.json", prepare=(unfinished, put("runs/001/run.json", "[]")))
 bad("resume a foreign folder", "train --run photos --resume", USAGE, "photos", prepare=put("photos/report.json", "{}"))
@@ -471,22 +482,23 @@ bad("predict empty folder", "predict runs/001 --labels any.txt", INPUT, "runs/00
 bad("predict labels absent", "predict photos --labels nope.txt", INPUT, "nope.txt")
 bad("predict output exists", f"{PREDICT} --output seen.txt", USAGE, "seen.txt", "--force")
 bad("predict output folder", f"{PREDICT} --output photos --force", ENVIRONMENT, "photos")
-bad("predict output fifo", f"{PREDICT} --output pipe --force", ENVIRONMENT, "pipe", prepare=fifo("pipe"))
-bad("predict output below a file", f"{PREDICT} --output seen.txt/x.csv", ENVIRONMENT, "seen.txt/x.csv")
+bad("predict output fifo", f"{PREDICT} --output pipe --force", ENVIRONMENT, "pipe", "a pipe", prepare=fifo("pipe"))
+bad("predict output below a file", f"{PREDICT} --output seen.txt/x.csv", ENVIRONMENT, "seen.txt", "folder")
 bad("predict new word", PREDICT, INPUT, "'zebra'", "vectors.txt", prepare=put("any.txt", "dog\nzebra\n"))
-bad("predict source gone", PREDICT, INPUT, "vectors.txt", "gone", "--source", prepare=(with_source("vectors.txt"), remove("vectors.txt")))  # fmt: skip  # noqa: E501
-bad("predict source changed", PREDICT, INPUT, "vectors.txt", "--source", prepare=(with_source("vectors.txt"), swap("vectors.txt", "fish 0", "fish 1")))  # fmt: skip  # noqa: E501
+bad("predict source gone", PREDICT, INPUT, "vectors.txt", "gone", "--source", prepare=(with_source("vectors.txt"), remove("vectors.txt")))
+bad("predict source changed", PREDICT, INPUT, "vectors.txt", "--source", prepare=(with_source("vectors.txt"), swap("vectors.txt", "0.", "1.")))
 bad("predict source absent", f"{PREDICT} --source nope.txt", INPUT, "nope.txt")
-bad("predict source of another width", f"{PREDICT} --source w.txt", INPUT, "w.txt", prepare=put("w.txt", "fish 1 2\nbird 2 1\n"))  # fmt: skip  # noqa: E501
+bad("predict source of another width", f"{PREDICT} --source w.txt", INPUT, "w.txt", prepare=put("w.txt", "fish 1 2\nbird 2 1\n"))
 TAGGED = "predict photos/0.jpg photos/1.jpg --labels seen.txt --top-k 1 --format csv"
-bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")  # fmt: skip  # noqa: E501
-bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")  # fmt: skip  # noqa: E501
+bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")
+bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")
 
 # The machine.
-bad("memory", "train --width 1000000000000", ENVIRONMENT, "memory")
+bad("memory", "train --feed-forward 100000000000000", ENVIRONMENT, "memory")
 bad("sample exists", "sample photos", USAGE, "photos")
 bad("sample below a file", "sample seen.txt/demo", ENVIRONMENT, "seen.txt")
 bad("sample seed", "sample demo --seed x", USAGE, "--seed")
+# fmt: on
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -494,7 +506,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     found = {}
     for path in folder.rglob("*"):
         if path.is_symlink():
-            found[path] = os.readlink(path).encode()
+            found[path] = os.fsencode(path.readlink())
         elif path.is_file():
             found[path] = path.read_bytes()
     return found
@@ -518,7 +530,22 @@ def assert_told(outcome, code, says):
     assert outcome.code == code, outcome.errors[0]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# Known faults: strict, so that a mended one is noticed.
+FAULTY = {
+    "backbone weights foreign": "the tower's filter of published weights fails on foreign names, which is told as a "
+    "fault of the arguments (zsmld/images/towers.py)",
+}
+PARAMETERS = [
+    pytest.param(
+        case,
+        id=case.name,
+        marks=[pytest.mark.xfail(strict=True, reason=FAULTY[case.name])] if case.name in FAULTY else [],
+    )
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_one_line_and_nothing_lost(case, zsmld, workspace, monkeypatch):
     if "mps" in case.arguments and torch.backends.mps.is_available():
         pytest.skip("this machine has that device")
@@ -531,6 +558,106 @@ def test_one_line_and_nothing_lost(case, zsmld, workspace, monkeypatch):
     assert_told(outcome, case.code, case.says)
     assert outcome.stdout.startswith(case.stdout) if case.stdout else outcome.stdout == ""
     assert_as_before(before, workspace)
+
+
+DAMAGED_CACHES = {
+    "digests a list": ("digests.json", b"[]"),
+    "digests damaged": ("digests.json", b'{"a": 1}'),
+    "digests not json": ("digests.json", b"{"),
+    "digests another size": ("digests.json", b'{"a": ["x", "y", "z"]}'),
+    "shard cut": ("*/00000.npy", b"\x93NUMPY"),
+    "shard absent": ("*/00000.npy", None),
+    "description not json": ("*/00000.json", b"{"),
+    "description a list": ("*/00000.json", b"[]"),
+    "description without shape": ("*/00000.json", b'{"shape": 1}'),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_CACHES)
+def test_a_damaged_token_cache_is_told_or_mended(name, zsmld, workspace, monkeypatch):
+    monkeypatch.setenv("ZSMLD_CACHE", str(workspace / "cache"))
+    assert zsmld("eval").code == 0
+    pattern, content = DAMAGED_CACHES[name]
+    (damaged,) = (workspace / "cache").glob(pattern)
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    outcome = zsmld("eval")
+    if outcome.code:
+        assert_told(outcome, INPUT, [damaged.name if content is not None else "00000"])
+    assert "Traceback" not in outcome.stderr
+
+
+@contextmanager
+def no_space_left() -> Iterator[None]:
+    """No file may grow beyond a kilobyte: as on a full disk, a write fails half-way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("embed-labels labels.txt --source long.txt --force", "embeddings.safetensors"),
+        ("train --run runs/002 --width 32", "runs/002/run.json"),
+        ("eval --gzsl", "report.json"),
+        ("predict photos --labels labels.txt --top-k 0 --format csv --output tags.csv --force", "tags.csv"),
+    ],
+)
+def test_a_full_disk_costs_nothing(arguments, named, zsmld, workspace):
+    put("tags.csv", "made before\n")(workspace)
+    put("report.json", "{}")(workspace / "runs/001")
+    wide = "".join(f"{word} " + "0.25 " * 299 + "1\n" for word in (*SEEN, "polar", "bear", "wolf"))
+    put("long.txt", wide)(workspace)
+    before = contents(workspace)
+    zsmld("predict", "photos", "--labels", "any.txt")  # imports everything, and may write what imports do
+    with no_space_left():
+        outcome = zsmld(*shlex.split(arguments))
+    assert_told(outcome, ENVIRONMENT, [named])
+    assert_as_before(before, workspace)
+
+
+def test_a_run_that_another_process_writes_is_left_alone(zsmld, workspace):
+    with files.locked(workspace / "runs/001"):
+        before = contents(workspace)
+        outcome = zsmld(*shlex.split(AGAIN))
+    assert_told(outcome, ENVIRONMENT, ["runs/001", "another zsmld process"])
+    assert_as_before(before, workspace)
+
+
+def test_a_loss_that_is_lost_keeps_its_checkpoint(zsmld, workspace):
+    before = contents(workspace)
+    outcome = zsmld("train", "--run", "runs/002", "--learning-rate", "1e30", "--epochs", "20", "--clip-norm", "0")
+    assert_told(outcome, USAGE, ["runs/002", "--learning-rate"])
+    assert_as_before(before, workspace)
+    assert "NaN" not in "".join(path.read_text() for path in (workspace / "runs/002").glob("*.json*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["train", "--epochs", "none"], USAGE, "--epochs"),
+        (["embed-labels", "nope.txt", "--output", "x"], INPUT, "nope.txt"),
+        (["predict", "photos/0.jpg", "--labels", "seen.txt", "--model", "nope"], INPUT, "nope"),
+        (["embed-labels", b"caf\xe9.txt", "--output", "x"], INPUT, ".txt"),
+    ],
+)
+def test_as_a_process(arguments, code, named, zsmld, workspace):
+    before = contents(workspace)
+    outcome = zsmld.process(*arguments)
+    assert_told(outcome, code, [named])
+    assert outcome.stdout == ""
+    assert_as_before(before, workspace)
+
+
+def test_a_full_standard_output(zsmld):
+    with Path("/dev/full").open("wb") as full:
+        for arguments in (["predict", "photos/0.jpg", "--labels", "seen.txt"], ["--help"]):
+            outcome = zsmld.process(*arguments, stdout=full)
+            assert_told(outcome, ENVIRONMENT, ["no space left"])
+            assert "Exception ignored" not in outcome.stderr
 
 
 def test_there_are_as_many_as_were_meant():
