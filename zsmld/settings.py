@@ -166,7 +166,7 @@ class PredictSettings(DeviceSettings):
 class SampleSettings:
     """`zsmld sample`."""
 
-    seed: int = setting(0, "Seed of the drawings, captions and vectors.", section="sample", minimum=0)
+    seed: int = setting(0, "Seed of the drawings, captions and vectors.", section="sample", minimum=0, below=2**32)
 
 
 ALL_SETTINGS = (EmbedSettings, TrainSettings, EvalSettings, PredictSettings, SampleSettings)

@@ -497,6 +497,7 @@ bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/
 bad("memory", "train --feed-forward 100000000000000", ENVIRONMENT, "memory")
 bad("sample exists", "sample photos", USAGE, "photos")
 bad("sample below a file", "sample seen.txt/demo", ENVIRONMENT, "seen.txt")
+bad("sample huge seed", f"sample demo --seed {2**32}", USAGE, "--seed")
 bad("sample seed", "sample demo --seed x", USAGE, "--seed")
 # fmt: on
 
