@@ -5,10 +5,12 @@
 import gzip
 import json
 import os
+import resource
 import shlex
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from zsmld import files
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
