@@ -216,10 +216,10 @@ def test_labels_that_look_like_markup_or_formulas_are_text(zsmld, workspace):
 
 
 def test_a_file_name_cannot_drive_the_terminal(zsmld, workspace):
-    (workspace / "photos/0.jpg").rename(workspace / "photos/\x1b[31m.jpg")
+    (workspace / "photos/0.jpg").rename(workspace / "photos/\x1b]0;x\x07.jpg")
     told = zsmld("predict", "photos", "--labels", "any.txt")
     assert told.code == 0 and "\x1b" not in told.stdout
-    (workspace / "photos/\x1b[31m.jpg").write_bytes(b"")
+    (workspace / "photos/\x1b]0;x\x07.jpg").write_bytes(b"")
     told = zsmld("predict", "photos", "--labels", "any.txt")
     assert told.code == 4 and "\x1b" not in told.stdout + told.stderr
 
