@@ -113,6 +113,10 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(f"is not TOML: {problem}", path=path, line=line) from error
     except InputError as error:
         raise UsageError(error.problem, path=path, line=error.line, remedy=error.remedy) from error
+    except (RecursionError, ValueError) as error:
+        raise UsageError(
+            "is not TOML that can be read: nested too deeply, or a number is too long", path=path
+        ) from error
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{name!r} stands outside a table, expected one like [train]", path=path)

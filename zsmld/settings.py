@@ -80,7 +80,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     width: int = setting(256, "Decoder width D (paper: 768).", section="decoder", minimum=1)
     heads: int = setting(8, "Attention heads H.", section="decoder", minimum=1)
-    feed_forward: int = setting(1024, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
+    feed_forward: int = setting(512, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
     dropout: float = setting(0.1, "Dropout.", section="decoder", minimum=0, below=1)
     label_vectors: str = setting(
         "centred", "Centre label vectors on the seen labels and scale them to one length, or leave them raw (paper).",
@@ -89,7 +89,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     run: Path | None = setting(None, "Folder of this run. Default: the next free number in --runs.", section="train")
     runs: Path = setting(Path("runs"), "Folder that new runs are put in.", section="train")
-    epochs: int = setting(20, "Passes over the training images (paper: 40).", section="train", minimum=1)
+    epochs: int = setting(8, "Passes over the training images (paper: 40).", section="train", minimum=1)
     batch_size: int = setting(64, "Images a step (paper: 56).", section="train", minimum=1)
     optimizer: str = setting("adamw", "Optimiser (paper: adam).", section="train", choices=("adamw", "adam"))
     learning_rate: float = setting(1e-3, "Peak of the one-cycle schedule (paper: 1e-4).", section="train", minimum=0)
@@ -119,7 +119,7 @@ class TrainSettings(DataSettings, DeviceSettings):
         None, "Train a control whose words have each other's vectors: unseen mAP must fall to chance.",
         section="train", choices=("shuffled-embeddings",),
     )  # fmt: skip
-    seed: int = setting(0, "Seed of everything random.", section="train", minimum=0)
+    seed: int = setting(0, "Seed of everything random.", section="train", minimum=0, below=2**63)
     resume: bool = setting(False, "Go on with a run that was cut.", section="train")
     dry_run: bool = setting(False, "Check everything, say what would be done, write nothing.", section="train")
     force: bool = setting(False, "Start over in a run folder that exists.", section="train")
@@ -136,7 +136,7 @@ class EvalSettings(DataSettings, DeviceSettings):
     min_positives: int = setting(
         1, "Labels with fewer positive images are left out of the mean, and counted.", section="eval", minimum=1
     )
-    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1)
+    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1, below=65_536)
     json: bool = setting(False, "Print one JSON object instead of a table.", section="eval")
 
 
@@ -157,7 +157,7 @@ class PredictSettings(DeviceSettings):
     )
     format: str = setting("table", "Form of the output.", section="predict", choices=("table", "jsonl", "csv"))
     top_k: int = setting(5, "Labels an image; 0 gives all.", section="predict", minimum=0)
-    batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1)
+    batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1, below=65_536)
     output: Path | None = setting(None, "File to write instead of standard output.", section="predict")
     force: bool = setting(False, "Replace the output file if it exists.", section="predict")
 

@@ -32,7 +32,7 @@ def write_tensors(path: str | Path, arrays: Arrays, metadata: Mapping[str, str],
         UsageError: `path` exists and `force` is not set.
         EnvironmentFailure: it cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     digest = content_digest(arrays, metadata)
     data = _in_order(safetensors.numpy.save(arrays, {**metadata, DIGEST: digest}))
     files.write_bytes(path, data, force=force)
@@ -82,7 +82,7 @@ def content_digest(arrays: Arrays, metadata: Mapping[str, str] | None = None) ->
     stated = sorted((key, value) for key, value in (metadata or {}).items() if key != DIGEST)
     digest = hashlib.sha256(files.to_json(stated).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return f"sha256:{digest.hexdigest()}"

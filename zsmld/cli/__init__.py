@@ -21,7 +21,7 @@ from zsmld.errors import Terminated, UsageError, describe
 from zsmld.memory import keep_freed_memory
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="zsmld")
 def main() -> None:
     """Tag images with any words.
@@ -50,16 +50,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()
     try:
-        outcome = main.main(arguments, prog_name="zsmld", standalone_mode=False)
+        code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
-        return outcome if isinstance(outcome, int) else 0
+        return code
     except BrokenPipeError:
         # The reader of our output has gone: that is its right. Nothing more may be written to it.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except click.exceptions.Abort:
-        return _told(KeyboardInterrupt())
     except click.ClickException as error:
         return _told(_as_usage_error(error))
     except BaseException as error:
@@ -68,6 +66,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         return _told(error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    """What `main.main` does, without its answers to a closed pipe (exit code 1) and to Ctrl-C (an empty line)."""
+    try:
+        if "_ZSMLD_COMPLETE" in os.environ:
+            main.main(arguments, prog_name="zsmld")  # answers the shell and exits
+        with main.make_context("zsmld", arguments) as context:
+            main.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
 
 
 def _told(error: BaseException) -> int:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,8 @@ from typing import Any
 from zsmld import files
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError, nearest
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def read_annotations(path: Path, images: Path | None = None) -> Dataset:
@@ -51,7 +54,7 @@ def _records(path: Path) -> Iterator[ImageRecord]:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 value = json.loads(text) if text.strip() else None
-            except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # undecodable, malformed, or a number of thousands of digits
                 raise InputError(
                     f"is not JSON: {getattr(error, 'msg', error)}", path=path, line=number,
                     remedy='Expected {"image": ..., "labels": [...], "split": ...}.',
@@ -72,6 +75,8 @@ def _record(value: Any, line: int) -> ImageRecord:
     labels, split, group = value["labels"], value["split"], value.get("group")
     if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
         raise InputError("labels is not a list of words")
+    if not all(map(_is_writable, labels)):
+        raise InputError("labels holds half of a character (a lone surrogate)", remedy="Write it as UTF-8.")
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     # Labels and splits repeat in every record: interned, they are held once.
@@ -84,9 +89,14 @@ def _record(value: Any, line: int) -> ImageRecord:
     )
 
 
+def _is_writable(text: str) -> bool:
+    # JSON can name one half of a surrogate pair, which no file or terminal can show.
+    return not _HALVES.search(text)
+
+
 def _inside(image: Any) -> str:
     """The image path, if it is relative and stays inside the images folder."""
-    if not isinstance(image, str) or not image or "\0" in image:
+    if not isinstance(image, str) or not image or "\0" in image or not _is_writable(image):
         raise InputError(f"image is {image!r}, expected a path")
     path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts:

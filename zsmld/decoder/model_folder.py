@@ -98,10 +98,16 @@ def load_model(folder: Path) -> TrainedModel:
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"the weights do not fit the description: {reason}", path=folder / CONFIG) from error
+    labels = LabelEmbeddings.load(folder / LABELS)
+    if labels.width != model.head.sizes["label_features"]:
+        raise InputError(
+            f"holds vectors of {labels.width} numbers, the model takes {model.head.sizes['label_features']}",
+            path=folder / LABELS,
+        )
     return TrainedModel(
         model=model.eval(),
         seen=tuple(config["seen"]),
-        labels=LabelEmbeddings.load(folder / LABELS),
+        labels=labels,
         backbone_trained=config["backbone_trained"],
         folder=folder,
     )

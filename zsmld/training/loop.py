@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from zsmld import console, files
-from zsmld.errors import UsageError
+from zsmld.errors import InputError, UsageError
 from zsmld.evaluation import average_precision
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
@@ -85,7 +85,7 @@ class Trainer:
             self.optimizer,
             max_lr=[group["lr"] for group in self.optimizer.param_groups],
             total_steps=self.steps * settings.epochs,
-            pct_start=settings.warmup or 1 / (self.steps * settings.epochs),
+            pct_start=_rising_part(settings.warmup, self.steps * settings.epochs),
         )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -217,9 +217,18 @@ class Trainer:
         """Go on from the checkpoint in the run folder.
 
         Raises:
-            InputError: it is absent, damaged, or of another format.
+            InputError: it is absent, damaged, of another format, or of another model.
         """
-        loaded = Checkpoint.load(self.folder / checkpoints.FILE_NAME)
+        path = self.folder / checkpoints.FILE_NAME
+        try:
+            self._restore(Checkpoint.load(path))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"is no checkpoint of this model: {reason}", path=path, remedy="Start over with --force."
+            ) from error
+
+    def _restore(self, loaded: Checkpoint) -> None:
         self.module.load_state_dict(loaded.tensors["model"])
         self.average.load_state_dict(loaded.tensors["average"])
         self.best = loaded.tensors.get("best", {})
@@ -248,6 +257,11 @@ def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.O
     ]
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(described)
+
+
+def _rising_part(warmup: float, total: int) -> float:
+    """`warmup`, or none where it is a single step: OneCycleLR divides by the steps between the first and the peak."""
+    return warmup if warmup * total > 1 else 0.0
 
 
 def _warmed_up_average(decay: float) -> Any:

@@ -130,6 +130,7 @@ def _describe(job: Job) -> None:
 
 def _run(job: Job) -> Path:
     settings, folder = job.settings, job.folder
+    files.remove_leftovers(folder)
     resuming = settings.resume and (folder / CHECKPOINT).exists()
     described = run_folder.describe_run(
         settings,
@@ -141,9 +142,6 @@ def _run(job: Job) -> Path:
     )
     if resuming:
         run_folder.check_same_run(folder, described)
-    else:
-        run_folder.start_over(folder)
-        files.write_json(folder / run_folder.RECORD, described)
     torch.manual_seed(settings.seed)
     device = pick_device(settings.device)
     backbone = create_backbone(backbone_spec(settings))
@@ -155,6 +153,10 @@ def _run(job: Job) -> Path:
     if resuming:
         trainer.restore()
         console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
+    else:
+        # Not before everything is built and every photograph read: --force must not cost a model for a typing error.
+        run_folder.start_over(folder)
+        files.write_json(folder / run_folder.RECORD, described)
     chosen = trainer.fit()
     trainer.module.load_state_dict(chosen)
     _finish(job, model.cpu(), trainer)
@@ -176,6 +178,10 @@ def backbone_spec(settings: TrainSettings) -> BackboneSpec:
 def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
     paths = job.dataset.image_paths()
     if job.settings.train_backbone:
+        for path in paths:
+            # Hours later would be a bad time to find that one is missing.
+            with files.open_input(path):
+                pass
         return DecodedImages(paths, backbone)
     return CachedTokens(TokenCache(cache_folder(), backbone.to(device)).fill(paths, batch_size=_CACHE_BATCH))
 

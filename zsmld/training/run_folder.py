@@ -26,9 +26,11 @@ def choose_run_folder(settings: TrainSettings) -> Path:
     """The folder of this run: `--run`, else the next free number, or with `--resume` the newest unfinished one.
 
     Raises:
-        UsageError: the folder exists and neither --resume nor --force is given.
+        UsageError: the folder exists and neither --resume nor --force is given, or it holds something else.
     """
     if settings.run is not None:
+        if _holds_something_else(settings.run):
+            raise UsageError("holds files, but no run", path=settings.run, remedy="Name another folder with --run.")
         if settings.run.exists() and any(settings.run.iterdir()) and not (settings.resume or settings.force):
             raise UsageError(
                 "exists already", path=settings.run, remedy="Add --resume to go on or --force to start over."
@@ -42,6 +44,13 @@ def choose_run_folder(settings: TrainSettings) -> Path:
         return max(unfinished, key=lambda path: int(path.name))
     highest = max((int(path.name) for path in numbered), default=0)
     return settings.runs / f"{highest + 1:03d}"
+
+
+def _holds_something_else(folder: Path) -> bool:
+    """Whether the folder has files but none of a run: starting over there could cost what is not ours."""
+    # A run that was cut before its first checkpoint has nothing but its lock.
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")} if folder.exists() else set()
+    return bool(names) and not names & {RECORD, CHECKPOINT, CONFIG}
 
 
 def is_finished(folder: Path) -> bool:
