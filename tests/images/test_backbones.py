@@ -18,6 +18,7 @@ from timm.data import create_transform
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
 from zsmld.images import towers
 from zsmld.images.backbones import Backbone, BackboneSpec, Preprocessing, create_backbone, parse_arguments
+from zsmld.labels import clip_models
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8))
 TINY_CLIP = {
@@ -246,6 +247,25 @@ def test_clip_tower_of_a_folder(clip_folder):
     assert str(clip_folder.parent) not in json.dumps(backbone.to_config())
 
 
+def test_clip_tower_of_a_tag(clip_folder, tmp_path, monkeypatch):
+    """Activation and preprocessing belong to the tag, not to the model of that name."""
+    from_folder = create_backbone(spec(f"open_clip:local-dir:{clip_folder}", None))
+    (tmp_path / "tiny-of-tests.json").write_text(json.dumps(TINY_CLIP))
+    open_clip.add_model_config(tmp_path)
+    weights = clip_folder / "open_clip_model.safetensors"
+    tag = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "interpolation": "bicubic", "quick_gelu": True}
+    monkeypatch.setattr(open_clip, "list_pretrained_tags_by_model", lambda _: ["that", "other"])
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda _, each: tag if each == "that" else {})
+    source = clip_models.ClipSource("open_clip:tiny-of-tests@that", "tiny-of-tests", weights, quick_gelu=True)
+    monkeypatch.setattr(clip_models, "resolve", lambda _: source)
+    backbone = create_backbone(spec("open_clip:tiny-of-tests@that", None))
+    assert backbone.mean == (0.5, 0.5, 0.5)
+    assert backbone.to_config()["name"] == "open_clip:tiny-of-tests"
+    images = torch.rand(2, 3, 32, 32)
+    # The folder was saved with QuickGELU.
+    assert torch.equal(backbone(images), from_folder(images))
+
+
 def test_clip_folder_without_weights_or_with_other_ones(clip_folder, tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         create_backbone(spec(f"open_clip:local-dir:{tmp_path / 'absent'}", None))
@@ -327,12 +347,16 @@ def test_the_fingerprint_tells_everything_that_changes_tokens(resnet_file):
 def test_tokens_do_not_depend_on_the_batch_of_an_image(name):
     backbone = create_backbone(spec(name, image_size=96))
     images = list(torch.rand(7, 3, 96, 96))
+    given = []
+    backbone.register_forward_pre_hook(lambda _, inputs: given.append(len(inputs[0])))
     full = backbone.encode(images, 8)
     assert full.dtype == torch.float32
     for count in (1, 2, 5):
         assert torch.equal(backbone.encode(images[:count], 8), full[:count])
     assert torch.equal(backbone.encode(images[3:], 8), full[3:])
     assert torch.equal(backbone.encode(images[::-1], 8).flip(0), full)
+    # Towers this small give the same bits in any batch, large ones do not.
+    assert set(given) == {8}
 
 
 @pytest.mark.realdata

@@ -165,7 +165,14 @@ def test_16_bit_photographs_are_turned_too():
 
 
 def test_a_broken_exif_block_does_no_harm():
-    for block in (b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40):
+    for block in (
+        # The orientation as a word of four letters.
+        b"Exif\0\0" + struct.pack("<2sHIHHHI4sI", b"II", 42, 8, 1, ORIENTATION, 2, 4, b"up!\0", 0),
+        b"Exif\0\0XX*\0\x08\0\0\0\0\0",
+        b"Exif\0\0",
+        b"Exif\0\0MM\0*\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40,
+    ):
         assert decoded(encoded(PHOTO, "JPEG", exif=block)).shape == (48, 72, 3)
 
 
@@ -190,6 +197,19 @@ def test_colour_profiles_do_no_harm():
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_half_a_file_is_refused(kind):
     refusal(SAMPLES[kind][: len(SAMPLES[kind]) // 2])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [OSError, SyntaxError, ValueError, MemoryError, NotImplementedError, OverflowError, EOFError, struct.error,
+     zlib.error, IndexError, Image.DecompressionBombError, Image.DecompressionBombWarning],
+)  # fmt: skip
+def test_whatever_a_decoder_raises_is_an_image_error(kind, monkeypatch):
+    def fail(*arguments, **options):
+        raise kind
+
+    monkeypatch.setattr(opening.Image, "open", fail)
+    assert refusal(b"x").startswith("photo: cannot be decoded: ")
 
 
 def test_other_things_are_refused():

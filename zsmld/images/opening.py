@@ -80,6 +80,7 @@ def decode_image(data: bytes, path: str | Path) -> Image.Image:
     try:
         with _no_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image, path)
+            # First of all: some formats only know their mode and their EXIF block when they are decoded.
             image.load()
             return _upright(_rgb(image), _orientation(image))
     except ImageError:
