@@ -89,7 +89,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     run: Path | None = setting(None, "Folder of this run. Default: the next free number in --runs.", section="train")
     runs: Path = setting(Path("runs"), "Folder that new runs are put in.", section="train")
-    epochs: int = setting(6, "Passes over the training images (paper: 40).", section="train", minimum=1)
+    epochs: int = setting(4, "Passes over the training images (paper: 40).", section="train", minimum=1)
     batch_size: int = setting(64, "Images a step (paper: 56).", section="train", minimum=1)
     optimizer: str = setting("adamw", "Optimiser (paper: adam).", section="train", choices=("adamw", "adam"))
     learning_rate: float = setting(1e-3, "Peak of the one-cycle schedule (paper: 1e-4).", section="train", minimum=0)

@@ -11,7 +11,7 @@ from zsmld.datasets.words import Thing
 # Odds of each; objects, ground, time and weather are drawn independently of one another.
 _TIME_ODDS = {"day": 64, "sunset": 18, "night": 18}
 _WEATHER_ODDS = {"clear": 58, "fog": 12, "rain": 12, "snow": 12, "thunderstorm": 6}
-_THINGS_PER_SCENE = (2, 2, 3, 3)
+_THINGS_PER_SCENE = (1, 2, 2, 3)
 
 # Places by row, as fractions of the picture: height of the centre and size of what stands there.
 _ROWS = {"sky": (0.19, 0.36), "far": (0.45, 0.38), "near": (0.79, 0.44)}
@@ -54,7 +54,7 @@ class Scene:
 
 
 def draw_scene(rng: random.Random) -> Scene:
-    """Draw a scene of two or three different things."""
+    """Draw a scene of one to three different things."""
     things = rng.sample(words.THINGS, rng.choice(_THINGS_PER_SCENE))
     return Scene(
         ground=rng.choice(tuple(words.GROUNDS)),
