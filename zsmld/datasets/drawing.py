@@ -16,7 +16,7 @@ SIDE = 96
 # Drawn larger and scaled down, for smooth edges.
 _OVERSAMPLING = 2
 _BIG = SIDE * _OVERSAMPLING
-_HORIZON = round(0.40 * _BIG)
+_HORIZON = round(0.38 * _BIG)
 
 _SKIES: dict[str, tuple[RGB, RGB]] = {
     "day": ((96, 164, 230), (205, 229, 245)),

@@ -11,11 +11,11 @@ from zsmld.datasets.words import Thing
 # Odds of each; objects, ground, time and weather are drawn independently of one another.
 _TIME_ODDS = {"day": 64, "sunset": 18, "night": 18}
 _WEATHER_ODDS = {"clear": 58, "fog": 12, "rain": 12, "snow": 12, "thunderstorm": 6}
-_THINGS_PER_SCENE = (2, 3, 3, 4)
+_THINGS_PER_SCENE = (2, 2, 3, 3)
 
 # Places by row, as fractions of the picture: height of the centre and size of what stands there.
-_ROWS = {"sky": (0.19, 0.30), "far": (0.54, 0.30), "near": (0.82, 0.36)}
-_COLUMNS = (0.19, 0.5, 0.81)
+_ROWS = {"sky": (0.19, 0.36), "far": (0.45, 0.38), "near": (0.79, 0.44)}
+_COLUMNS = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Scene:
 
 
 def draw_scene(rng: random.Random) -> Scene:
-    """Draw a scene of two to four different things."""
+    """Draw a scene of two or three different things."""
     things = rng.sample(words.THINGS, rng.choice(_THINGS_PER_SCENE))
     return Scene(
         ground=rng.choice(tuple(words.GROUNDS)),
@@ -88,8 +88,8 @@ def _placed(rng: random.Random, things: list[Thing]) -> tuple[Placed, ...]:
             Placed(
                 thing,
                 x=column + rng.uniform(-0.04, 0.04),
-                y=height + rng.uniform(-0.03, 0.03),
-                size=size * rng.uniform(0.85, 1.15),
+                y=height + rng.uniform(-0.02, 0.02),
+                size=size * rng.uniform(0.88, 1.08),
                 flipped=rng.random() < 0.5,
                 tilt=rng.uniform(-8, 8),
                 shade=rng.uniform(0.88, 1.08),
