@@ -13,4 +13,37 @@ width, H heads, F feed-forward width.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zsmld.decoder.head import MLDecoder
+    from zsmld.evaluation.run import evaluate
+    from zsmld.labels.embeddings import LabelEmbeddings
+    from zsmld.labels.sources import embed_labels
+    from zsmld.prediction.tagging import ZeroShotTagger
+    from zsmld.training.run import train
+
 __version__ = "0.1.0"
+
+__all__ = ["LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "embed_labels", "evaluate", "train"]
+
+# Imported when first used: `zsmld --help` must not wait for torch.
+_HOMES = {
+    "LabelEmbeddings": "zsmld.labels.embeddings",
+    "MLDecoder": "zsmld.decoder.head",
+    "ZeroShotTagger": "zsmld.prediction.tagging",
+    "embed_labels": "zsmld.labels.sources",
+    "evaluate": "zsmld.evaluation.run",
+    "train": "zsmld.training.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zsmld' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -34,13 +34,23 @@ def setting(
     minimum: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
-    short: str | None = None,
+    flag: str | None = None,
+    may_be_path: bool = False,
 ) -> Any:
-    """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted."""
+    """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
+
+    A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file.
+    """
     metadata = {
-        "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "short": short,
+        "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
+        "may_be_path": may_be_path,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """The command-line flag of a setting: `--its-name` unless declared otherwise."""
+    return field.metadata["flag"] or f"--{field.name.replace('_', '-')}"
 
 
 def value_type(settings: type, name: str) -> tuple[type, bool]:
@@ -103,6 +113,10 @@ def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
         raise UsageError(f"is not TOML: {problem}", path=path, line=line) from error
     except InputError as error:
         raise UsageError(error.problem, path=path, line=error.line, remedy=error.remedy) from error
+    except (RecursionError, ValueError) as error:
+        raise UsageError(
+            "is not TOML that can be read: nested too deeply, or a number is too long", path=path
+        ) from error
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"{name!r} stands outside a table, expected one like [train]", path=path)
@@ -143,6 +157,8 @@ def resolve(
 ) -> S:
     """Build `settings` from flag > `ZSMLD_*` variable > `zsmld.toml` > default.
 
+    A relative default path is relative to the workspace.
+
     Args:
         settings: a frozen dataclass whose fields were declared with `setting`.
         flags: values by field name; None and empty tuples count as not given.
@@ -158,8 +174,7 @@ def resolve(
         section, variable = field.metadata["section"], f"ZSMLD_{field.name.upper()}"
         flag = flags.get(field.name)
         if flag is not None and flag != ():
-            origin = f"--{field.name.replace('_', '-')}"
-            chosen[field.name] = _checked(settings, field, flag, UsageError(origin), Path.cwd())
+            chosen[field.name] = _checked(settings, field, flag, UsageError(flag_of(field)), Path.cwd())
         elif environment.get(variable):
             raw: Any = environment[variable]
             if value_type(settings, field.name)[1]:
@@ -170,6 +185,8 @@ def resolve(
             origin_error = UsageError(field.name, path=workspace.path, line=line)
             raw = workspace.tables[section][field.name]
             chosen[field.name] = _checked(settings, field, raw, origin_error, workspace.folder)
+        elif isinstance(field.default, Path):
+            chosen[field.name] = workspace.folder / field.default
     return settings(**chosen)
 
 
@@ -196,13 +213,15 @@ def _checked(settings: type, field: dataclasses.Field[Any], raw: Any, origin: Us
 
 def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origin: UsageError, folder: Path) -> Any:
     def refuse(expected: str) -> UsageError:
-        shown = str(raw) if isinstance(raw, (str, Path)) else repr(raw)
-        return UsageError(f"{origin.problem}: {shown!r} is not {expected}", path=origin.path, line=origin.line)
+        shown = repr(str(raw) if isinstance(raw, Path) else raw)
+        return UsageError(f"{origin.problem}: {shown} is not {expected}", path=origin.path, line=origin.line)
 
     if scalar is Path:
         if not isinstance(raw, (str, Path)) or not str(raw):
             raise refuse("a path")
         return folder / Path(raw).expanduser()
+    if field.metadata["may_be_path"] and isinstance(raw, str) and (folder / raw).exists():
+        return str(folder / raw)
     expected, value = _converted(scalar, raw)
     if value is None:
         raise refuse(expected)

@@ -53,6 +53,14 @@ def stderr_console() -> Console:
     return Console(stderr=True, markup=False, highlight=False, emoji=False, width=width)
 
 
+def stdout_console() -> Console:
+    """A rich console for tables that are data: plain text when piped, and wide, so that nothing is cut."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else WIDTH_WHEN_PIPED
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
 def info(message: str) -> None:
     """Write one line, unless `--quiet`."""
     if not _state.quiet:

@@ -17,11 +17,15 @@ Every message is one line: `PATH[:LINE]: what is wrong, what was expected. What 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
+
+# What a path can be wrong with, whatever the machine.
+_NAMES_NOTHING = {errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class ZsmldError(Exception):
@@ -107,6 +111,9 @@ def unreadable(error: OSError, path: str | Path) -> InputError:
 def unwritable(error: OSError, path: str | Path) -> EnvironmentFailure:
     """Turn the failure to create or write `path` into the error that names it."""
     reason = (error.strerror or str(error)).lower()
+    if isinstance(error, FileExistsError):
+        # A file would have been replaced: it is the folder that could not be made.
+        reason = "is a file, a folder was expected"
     return EnvironmentFailure(
         f"cannot be written: {reason}", path=path, remedy="Nothing that was there has been changed."
     )
@@ -124,13 +131,18 @@ def describe(error: BaseException) -> tuple[int, str]:
         return EXIT_INTERRUPTED, "interrupted"
     if isinstance(error, Terminated):
         return error.exit_code, "terminated"
-    if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+    if isinstance(error, OSError) and error.errno in _NAMES_NOTHING:
         translated = unreadable(error, error.filename or "input")
         return translated.exit_code, str(translated)
     if isinstance(error, OSError):
         named = f"{error.filename}: " if error.filename else ""
         return EnvironmentFailure.exit_code, f"{named}{(error.strerror or str(error)).lower()}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _torch_lacks_memory(error):
         return EnvironmentFailure.exit_code, "out of memory. Try a smaller --batch-size."
     text = " ".join(str(error).split()) or "no message"
     return EXIT_BUG, f"{type(error).__name__}: {text}. This is a bug of zsmld; --debug shows where."
+
+
+def _torch_lacks_memory(error: BaseException) -> bool:
+    # PyTorch's allocator for the CPU has no error class of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

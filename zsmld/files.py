@@ -42,14 +42,16 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
     temporary = path.parent / _TEMPORARY.format(token=secrets.token_hex(8))
     try:
         make_folder(path.parent)
+        if path.exists() and not path.is_file():
+            # The rename would put a file in the place of a pipe or a device; a folder it would refuse, but late.
+            kind = "a folder" if path.is_dir() else "a pipe, socket or device"
+            raise OSError(errno.EINVAL, f"{kind} of that name exists", str(path))
         # os.open with 0666 leaves the mode to the umask, as for any file that a program writes.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "a folder of that name exists", str(path))
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -111,6 +113,9 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"is not JSON: {error.msg}", path=path, line=error.lineno) from error
     except RecursionError as error:
         raise InputError("is not JSON that can be read: nested too deeply", path=path) from error
+    except ValueError as error:
+        # Python refuses numbers of thousands of digits.
+        raise InputError("is not JSON that can be read: a number is too long", path=path) from error
 
 
 def point_latest(link: Path, target: Path) -> None:
@@ -171,12 +176,12 @@ def open_input(path: str | Path) -> Iterator[IO[bytes]]:
     except (OSError, ValueError) as error:
         # ValueError: a NUL character in the name.
         raise unreadable(error if isinstance(error, OSError) else OSError(str(error)), path) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder, a file was expected" if stat.S_ISDIR(mode) else "no regular file (a pipe, socket or device)"
+        raise InputError(f"is {kind}", path=path)
     with os.fdopen(descriptor, "rb") as stream:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise InputError("is a folder, a file was expected", path=path)
-        if not stat.S_ISREG(mode):
-            raise InputError("is no regular file (a pipe, socket or device)", path=path)
         try:
             yield stream
         except OSError as error:

@@ -1,0 +1,61 @@
+"""`zsmld predict`: photographs and words → ranked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from zsmld import console
+from zsmld.cli.options import settings_options
+from zsmld.errors import PartialFailure, UsageError
+from zsmld.settings import PredictSettings
+
+
+@click.command("predict")
+@click.argument("images", nargs=-1)
+@settings_options(PredictSettings)
+def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
+    """Tag the photographs IMAGES (files and folders) with the words of a label file.
+
+    The words need not be the ones that the model was trained on. A photograph that cannot be read becomes a record
+    with an error; the run goes on and ends with exit code 4.
+
+    \b
+    Examples:
+      zsmld predict img.jpg --labels any.txt
+      zsmld predict holidays/ --labels words.txt --format jsonl --output tags.jsonl
+    """
+    from zsmld import files
+    from zsmld.labels.vocabulary import read_vocabulary
+    from zsmld.prediction.output import FORMATS
+    from zsmld.prediction.tagging import Prediction, ZeroShotTagger, find_images
+
+    if settings.labels is None:
+        raise UsageError("no labels given", remedy="Give --labels FILE with one word a line.")
+    if settings.output is not None:
+        files.refuse_overwrite(settings.output, force=settings.force)
+    paths = find_images(images)
+    vocabulary = read_vocabulary(settings.labels)
+    tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
+    embedded = tagger.embed(vocabulary, source=settings.source, missing=settings.missing)
+    failed = 0
+
+    def counted() -> Iterator[Prediction]:
+        nonlocal failed
+        stream = tagger.stream(paths, embedded, top_k=settings.top_k, batch_size=settings.batch_size)
+        for prediction in stream:
+            failed += prediction.error is not None
+            yield prediction
+
+    lines = FORMATS[settings.format](counted())
+    if settings.output is None:
+        for line in lines:
+            click.echo(line, nl=False)
+    else:
+        with files.atomic_writer(settings.output, force=settings.force) as stream:
+            for line in lines:
+                stream.write(line.encode())
+    console.info(f"{len(paths)} photographs: {len(paths) - failed} tagged, {failed} failed")
+    if failed:
+        raise PartialFailure(f"{failed} of {len(paths)} photographs could not be read", remedy="See their records.")

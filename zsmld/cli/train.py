@@ -1,0 +1,27 @@
+"""`zsmld train`: seen labels and their photographs → a model."""
+
+from __future__ import annotations
+
+import click
+
+from zsmld.cli.options import settings_options
+from zsmld.settings import TrainSettings
+
+
+@click.command("train")
+@settings_options(TrainSettings)
+def train(settings: TrainSettings) -> None:
+    """Train the decoder on the seen labels.
+
+    Writes a run folder: the model, its settings and its metrics. runs/latest points at the newest finished one.
+    Only records of the splits train and val are read, never a test record.
+
+    \b
+    Examples:
+      zsmld train --seen seen.txt
+      zsmld train --annotations photos.jsonl --seen seen.txt --backbone timm:resnet50 --run runs/resnet
+      zsmld train --seen seen.txt --resume
+    """
+    from zsmld.training import run
+
+    run.train(settings)

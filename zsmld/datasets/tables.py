@@ -1,0 +1,104 @@
+"""Annotations as JSONL: `{"image": "a/b.jpg", "labels": ["dog", "sea"], "split": "train"}` a line.
+
+`group` may name the series that an image belongs to; other keys are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from zsmld import files
+from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
+from zsmld.errors import InputError, nearest
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def read_annotations(path: Path, images: Path | None = None) -> Dataset:
+    """Read a JSONL annotation file.
+
+    Args:
+        path: the file.
+        images: the folder that image paths are relative to; the file's own folder by default.
+
+    Raises:
+        InputError: with file and line: not JSON, a key missing or of the wrong type, an unknown split, a path that
+            leaves the folder, an image that stands twice.
+    """
+    root = path.parent if images is None else images
+    if not root.is_dir():
+        raise InputError("no such folder of images", path=root, remedy="Check --images.")
+    first_line: dict[str, int] = {}
+    records = []
+    for record in _records(path):
+        earlier = first_line.setdefault(record.image, record.line)
+        if earlier != record.line:
+            raise InputError(
+                f"image {record.image!r} stands in line {earlier} already", path=path, line=record.line,
+                remedy="Keep one record an image.",
+            )  # fmt: skip
+        records.append(record)
+    if not records:
+        raise InputError("holds no record", path=path)
+    return Dataset(tuple(records), path, root)
+
+
+def _records(path: Path) -> Iterator[ImageRecord]:
+    with files.open_input(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                value = json.loads(text) if text.strip() else None
+            except (ValueError, RecursionError) as error:  # undecodable, malformed, or a number of thousands of digits
+                raise InputError(
+                    f"is not JSON: {getattr(error, 'msg', error)}", path=path, line=number,
+                    remedy='Expected {"image": ..., "labels": [...], "split": ...}.',
+                ) from error  # fmt: skip
+            if value is not None:
+                try:
+                    yield _record(value, number)
+                except InputError as error:
+                    raise InputError(error.problem, path=path, line=number, remedy=error.remedy) from error
+
+
+def _record(value: Any, line: int) -> ImageRecord:
+    if not isinstance(value, dict):
+        raise InputError(f"is a {type(value).__name__}, expected an object with image, labels and split")
+    for key in ("image", "labels", "split"):
+        if key not in value:
+            raise InputError(f"lacks the key {key!r}", remedy=nearest(key, value))
+    labels, split, group = value["labels"], value["split"], value.get("group")
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+        raise InputError("labels is not a list of words")
+    if not all(map(_is_writable, labels)):
+        raise InputError("labels holds half of a character (a lone surrogate)", remedy="Write it as UTF-8.")
+    if split not in SPLITS:
+        raise InputError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
+    # Labels and splits repeat in every record: interned, they are held once.
+    return ImageRecord(
+        image=_inside(value["image"]),
+        labels=tuple(sys.intern(label) for label in labels),
+        split=sys.intern(split),
+        group=None if group is None else sys.intern(str(group)),
+        line=line,
+    )
+
+
+def _is_writable(text: str) -> bool:
+    # JSON can name one half of a surrogate pair, which no file or terminal can show.
+    return not _HALVES.search(text)
+
+
+def _inside(image: Any) -> str:
+    """The image path, if it is relative and stays inside the images folder."""
+    if not isinstance(image, str) or not image or "\0" in image or not _is_writable(image):
+        raise InputError(f"image is {image!r}, expected a path")
+    path = PurePosixPath(image)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(f"image {image!r} leaves the images folder", remedy="Give it relative to --images.")
+    return str(path)

@@ -1,0 +1,44 @@
+"""ZeroShotModel: backbone + head. The vocabulary is an argument, `model(images, label_embeddings)`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zsmld.decoder.head import MLDecoder
+from zsmld.images.backbones import Backbone
+
+
+class ZeroShotModel(nn.Module):
+    """An image tower and the decoder on its tokens.
+
+    Args:
+        backbone: images (B,3,H,W) → tokens (B,T,C).
+        head: tokens and label embeddings → logits.
+    """
+
+    def __init__(self, backbone: Backbone, head: MLDecoder) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, images: Tensor, label_embeddings: Tensor) -> Tensor:
+        """(B,3,H,W) images and (L,E) label embeddings → (B,L) logits."""
+        logits: Tensor = self.head(self.backbone(images), label_embeddings)
+        return logits
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a `--device` setting; `auto` takes a GPU where there is one.
+
+    Raises:
+        EnvironmentFailure: a device that this machine lacks.
+    """
+    from zsmld.errors import EnvironmentFailure
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if available["cuda"] else "cpu")
+    if not available[name]:
+        raise EnvironmentFailure(f"--device {name}: this machine has none", remedy="Use --device cpu.")
+    return torch.device(name)

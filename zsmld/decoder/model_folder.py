@@ -1,0 +1,150 @@
+"""The model folder: `config.json`, `model.safetensors`, `labels.safetensors` and a card, `README.md`.
+
+`config.json` is written last: a folder without it holds no finished model. It names the digest of the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zsmld import __version__, files
+from zsmld.decoder.head import MLDecoder
+from zsmld.decoder.model import ZeroShotModel
+from zsmld.errors import InputError, ZsmldError
+from zsmld.images.backbones import Backbone
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.tensors import DIGEST, read_tensors, write_tensors
+
+CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.safetensors", "README.md"
+FORMAT_VERSION = 1
+_KEYS = ("format_version", "head", "backbone", "backbone_trained", "seen", "weights_digest")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model and what must be known of it to use it.
+
+    Attributes:
+        model: backbone and head, in eval mode.
+        seen: the labels it was trained on.
+        labels: embeddings of every label that stood beside them at training time, seen and unseen.
+        backbone_trained: whether the backbone differs from the published one.
+        folder: where it was loaded from.
+    """
+
+    model: ZeroShotModel
+    seen: tuple[str, ...]
+    labels: LabelEmbeddings
+    backbone_trained: bool
+    folder: Path
+
+
+def save_model(
+    folder: Path,
+    model: ZeroShotModel,
+    *,
+    seen: tuple[str, ...],
+    labels: LabelEmbeddings,
+    backbone_trained: bool,
+    about: dict[str, str],
+) -> None:
+    """Write a model folder.
+
+    Args:
+        about: what the card says of the training: name → value.
+    """
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
+    digest = write_tensors(folder / WEIGHTS, arrays, {"format": str(FORMAT_VERSION)})
+    labels.save(folder / LABELS, force=True)
+    files.write_text(folder / CARD, _card(seen, labels, about))
+    config = {
+        "format_version": FORMAT_VERSION,
+        "zsmld_version": __version__,
+        "head": model.head.sizes,
+        "backbone": model.backbone.to_config(),
+        "backbone_trained": backbone_trained,
+        "seen": list(seen),
+        "weights_digest": digest,
+    }
+    files.write_json(folder / CONFIG, config)
+
+
+def load_model(folder: Path) -> TrainedModel:
+    """Load a model folder.
+
+    Raises:
+        InputError: the folder is absent, holds no finished model, or one of its files is damaged.
+    """
+    if not folder.is_dir():
+        raise InputError("no such model folder", path=folder, remedy="Train one with zsmld train, or give --model.")
+    if not (folder / CONFIG).exists():
+        raise InputError(
+            f"holds no finished model: {CONFIG} is missing", path=folder,
+            remedy="Finish the run with zsmld train --resume.",
+        )  # fmt: skip
+    config = _checked_config(folder / CONFIG)
+    arrays, metadata = read_tensors(folder / WEIGHTS)
+    if metadata[DIGEST] != config["weights_digest"]:
+        raise InputError(f"is not the file that {CONFIG} describes: their digests differ", path=folder / WEIGHTS)
+    try:
+        model = ZeroShotModel(Backbone.from_config(config["backbone"]), MLDecoder.from_sizes(config["head"]))
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    except ZsmldError as error:
+        raise InputError(f"describes no model: {error}", path=folder / CONFIG) from error
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the weights do not fit the description: {reason}", path=folder / CONFIG) from error
+    labels = LabelEmbeddings.load(folder / LABELS)
+    if labels.width != model.head.sizes["label_features"]:
+        raise InputError(
+            f"holds vectors of {labels.width} numbers, the model takes {model.head.sizes['label_features']}",
+            path=folder / LABELS,
+        )
+    return TrainedModel(
+        model=model.eval(),
+        seen=tuple(config["seen"]),
+        labels=labels,
+        backbone_trained=config["backbone_trained"],
+        folder=folder,
+    )
+
+
+def _checked_config(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = files.read_json(path)
+    missing = [key for key in _KEYS if not isinstance(config, dict) or key not in config]
+    if missing:
+        raise InputError(f"is no model description: lacks {', '.join(missing)}", path=path)
+    if config["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"has format version {config['format_version']!r}, this zsmld reads {FORMAT_VERSION}", path=path,
+            remedy="Use the zsmld version that wrote it.",
+        )  # fmt: skip
+    seen = config["seen"]
+    if not isinstance(seen, list) or not all(isinstance(label, str) for label in seen):
+        raise InputError("seen is not a list of words", path=path)
+    return config
+
+
+def _card(seen: tuple[str, ...], labels: LabelEmbeddings, about: dict[str, str]) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in about.items())
+    return f"""---
+library_name: zsmld
+pipeline_tag: zero-shot-image-classification
+tags: [zero-shot, multi-label, ml-decoder]
+---
+# A zsmld model
+
+An ML-Decoder head in zero-shot mode: it scores photographs for any words that have a vector in its label space.
+
+| | |
+|---|---|
+| trained on | {len(seen)} labels: {", ".join(seen[:10])}{", ..." if len(seen) > 10 else ""} |
+| label vectors | {labels.width} numbers from {Path(labels.provenance.source).name} ({labels.provenance.kind}) |
+{rows}
+
+    zsmld predict photo.jpg --labels words.txt --model THIS_FOLDER
+"""

@@ -1,0 +1,125 @@
+"""AP, mAP, precision, recall and F1 at K: arrays in, numbers out; ties never broken by file order.
+
+Shapes: I images, L labels. Scores are compared as float32, the precision that models put out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from zsmld.errors import UsageError
+
+Floats = NDArray[np.floating]
+Booleans = NDArray[np.bool_]
+
+
+def average_precision(scores: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+    """Average precision of each label over the images.
+
+    AP = Σ_n (R_n - R_{n-1}) P_n over the distinct scores n, highest first: images of equal score enter together,
+    as in scikit-learn, so the order of the files has no say.
+
+    Args:
+        scores: (I,L), higher is more likely.
+        targets: (I,L), true where the image has the label.
+
+    Returns:
+        (L,) in [0,1]; NaN where a label has no positive.
+    """
+    scored, truth = _checked(scores, targets)
+    return np.array([_one_average_precision(scored[:, i], truth[:, i]) for i in range(scored.shape[1])])
+
+
+def _one_average_precision(scores: NDArray[np.float32], truth: Booleans) -> float:
+    positives = np.sort(scores[truth])
+    if not len(positives):
+        return float("nan")
+    everything = np.sort(scores)
+    # For each positive: how many positives, and how many images, score at least as high as it does.
+    positives_above = len(positives) - np.searchsorted(positives, positives, side="left")
+    images_above = len(everything) - np.searchsorted(everything, positives, side="left")
+    return float(np.mean(positives_above / images_above))
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Micro-averaged figures of the K best labels of every image, in [0,1].
+
+    `f1_ceiling` is what a perfect ranking would reach: images rarely have exactly K labels.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    f1_ceiling: float
+
+
+def top_k(scores: ArrayLike, targets: ArrayLike, k: int) -> TopK:
+    """Precision, recall and F1 of the top K labels of every image, true positives pooled over images (micro).
+
+    Labels that tie at the K-th place share the places that are left, so the order of the labels has no say.
+
+    Args:
+        scores: (I,L).
+        targets: (I,L).
+        k: K; where there are fewer labels than K, all of them.
+    """
+    if k < 1:
+        raise UsageError(f"K is {k}, expected at least 1")
+    scored, truth = _checked(scores, targets)
+    k = min(k, scored.shape[1])
+    hits = float(np.sum(truth * _membership(scored, k)))
+    predicted = k * len(scored)
+    return TopK(
+        precision=_ratio(hits, predicted),
+        recall=_ratio(hits, truth.sum()),
+        f1=_ratio(2 * hits, predicted + truth.sum()),
+        f1_ceiling=_ratio(2 * np.minimum(truth.sum(axis=1), k).sum(), predicted + truth.sum()),
+    )
+
+
+def _membership(scores: NDArray[np.float32], k: int) -> NDArray[np.float64]:
+    """(I,L): 1 above the K-th best score of an image, 0 under it; ties at it share what is left."""
+    threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # (I,1)
+    above, tied = scores > threshold, scores == threshold
+    left = k - above.sum(axis=1, keepdims=True)
+    share: NDArray[np.float64] = above + tied * (left / tied.sum(axis=1, keepdims=True))
+    return share
+
+
+def harmonic_mean(a: float, b: float) -> float:
+    """2ab / (a + b), and 0 where both are 0: high only where seen and unseen labels are both good."""
+    return _ratio(2 * a * b, a + b)
+
+
+def chance(targets: ArrayLike) -> NDArray[np.float64]:
+    """Expected average precision of a random ranking, a label: (I,L) → (L,).
+
+    Exact for a uniformly random order without ties: with P positives among I images, the expectation of P_n at a
+    positive of rank n is 1/n + (n-1)/n · (P-1)/(I-1), averaged over n. Slightly above the prevalence P/I.
+    """
+    truth = np.asarray(targets, dtype=bool)
+    images = len(truth)
+    positives = truth.sum(axis=0).astype(np.float64)
+    harmonic = np.sum(1.0 / np.arange(1, images + 1)) / images  # mean of 1/n
+    expected = harmonic + (1 - harmonic) * (positives - 1) / max(images - 1, 1)
+    return np.where(positives > 0, expected, np.nan)
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else 0.0
+
+
+def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray[np.float32], Booleans]:
+    """Both as (I,L) arrays of one shape; NaN scores, which no ranking can place, are refused."""
+    scored, truth = np.asarray(scores, dtype=np.float32), np.asarray(targets)
+    if scored.ndim != 2 or scored.shape != truth.shape:
+        raise UsageError(f"scores of shape {scored.shape} and targets of shape {truth.shape}, expected both (I, L)")
+    if np.isnan(scored).any():
+        raise UsageError(f"{int(np.isnan(scored).sum())} scores are NaN, expected numbers")
+    if truth.dtype != np.bool_ and not np.isin(truth, (0, 1)).all():
+        raise UsageError("targets hold values other than 0 and 1")
+    return scored, truth.astype(np.bool_)

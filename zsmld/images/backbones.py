@@ -1,0 +1,235 @@
+"""timm and open_clip image towers behind one interface: images (B,3,H,W) → tokens (B,T,C)."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zsmld import files
+from zsmld.errors import InputError, UsageError
+from zsmld.images import towers
+from zsmld.tensors import content_digest
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which tower, with which weights.
+
+    Attributes:
+        name: `timm:NAME`, `open_clip:NAME@TAG`, `open_clip:local-dir:FOLDER` or `open_clip:hf-hub:ORG/NAME`.
+        weights: None for the published weights, a safetensors file, a tag of open_clip, or `random` to train from
+            scratch.
+        arguments: extra arguments: of the timm model, or of the `vision_cfg` of the open_clip one.
+        mean: of the pixels in [0,1], one value or three, instead of the tower's own.
+        std: likewise.
+        image_size: side of the square input in pixels, instead of the tower's own.
+    """
+
+    name: str
+    weights: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photograph becomes a tensor: the whole of it squeezed to a square, then normalised.
+
+    Towers are published with a centre crop, which is right for one object in the middle. Labels of a whole
+    photograph are about its borders too, so it is squeezed, as ML-Decoder's published preprocessing does. Size,
+    interpolation, mean and standard deviation are the tower's own.
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if self.interpolation.upper() not in Image.Resampling.__members__:
+            raise UsageError(f"interpolation {self.interpolation!r} is unknown")
+        if not isinstance(self.image_size, int) or self.image_size < 1:
+            raise UsageError(f"image size {self.image_size!r} is not a number of pixels")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
+                raise UsageError(f"--{name} is {','.join(map(str, values))}, expected one number or three")
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """PIL image → (3,H,W) float32; the same numbers as timm's transform with `crop_mode="squash"`."""
+        # numpy, not torch: this runs in several threads, each of which would start torch's thread pool again.
+        side = (self.image_size, self.image_size)
+        squeezed = image.resize(side, Image.Resampling[self.interpolation.upper()])
+        pixels = np.asarray(squeezed, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+        centred = pixels - np.array(self.mean, dtype=np.float32).reshape(3, 1, 1)
+        return torch.from_numpy(np.ascontiguousarray(centred / np.array(self.std, dtype=np.float32).reshape(3, 1, 1)))
+
+
+def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["pad_type=same", "output_stride=8"]` → values, read as Python literals where they are some.
+
+    Raises:
+        UsageError: not key=value.
+    """
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key.isidentifier():
+            raise UsageError(f"backbone argument {pair!r} is not key=value")
+        try:
+            arguments[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            arguments[key] = text
+    return arguments
+
+
+class Backbone(nn.Module):
+    """An image tower: tokens from before its classifier head.
+
+    Attributes:
+        tokens: T, how many tokens an image has.
+        channels: C, the width of a token.
+        preprocess: makes a PIL image ready, (3,H,W) float32.
+        config: what builds the same architecture again.
+    """
+
+    def __init__(self, tower: nn.Module, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.tower = tower
+        self.config = config
+        self.preprocess = Preprocessing(**_tuples(config["preprocessing"]))
+        self.tokens, self.channels = self._shape()
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.preprocess.image_size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is subtracted from pixels in [0,1]."""
+        return self.preprocess.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What they are divided by then."""
+        return self.preprocess.std
+
+    def _shape(self) -> tuple[int, int]:
+        training = self.tower.training
+        self.tower.eval()
+        try:
+            with torch.inference_mode():
+                tokens, channels = self(torch.zeros(1, 3, self.image_size, self.image_size)).shape[1:]
+        except (RuntimeError, AssertionError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UsageError(f"{self.config['name']} gives no tokens at {self.image_size} pixels: {reason}") from error
+        self.tower.train(training)
+        return tokens, channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B,3,H,W) → (B,T,C): the last feature map, normalised as the tower does, no prefix tokens."""
+        kind = self.config["name"].partition(":")[0]
+        feature_map = towers.feature_map(kind, self.tower, images)  # (B,C,h,w)
+        return feature_map.flatten(2).transpose(1, 2)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Tensor], batch_size: int) -> Tensor:
+        """Tokens (n,T,C), float32 on the CPU, of up to `batch_size` images (3,H,W), computed as one full batch.
+
+        The last bits of a matrix product depend on its shape, and the tokens of an image must not depend on how
+        many others were given along with it: the batch is filled up with blank images.
+        """
+        blank = torch.zeros_like(images[0])
+        filled = torch.stack([*images, *[blank] * (batch_size - len(images))])
+        device = next(self.parameters()).device
+        tokens: Tensor = self(filled.to(device))
+        return tokens[: len(images)].float().cpu()
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of architecture, preprocessing and the weights as they are now: same fingerprint, same tokens.
+
+        Same to the bit for the same machine, versions and batch size; elsewhere up to rounding.
+        """
+        weights = {name: tensor.detach().cpu().numpy() for name, tensor in self.tower.state_dict().items()}
+        return content_digest(weights, {"config": files.to_json(self.config)})
+
+    def to_config(self) -> dict[str, Any]:
+        """JSON values that `from_config` builds the same architecture from, without its weights."""
+        return dict(self.config)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Backbone:
+        """The architecture that `to_config` described; its weights are random until a state dict is loaded.
+
+        Raises:
+            InputError: no such description.
+        """
+        try:
+            described = {key: config[key] for key in ("name", "arguments", "preprocessing", "architecture")}
+            size = Preprocessing(**_tuples(described["preprocessing"])).image_size
+            if described["architecture"]:
+                tower = towers.from_architecture(described["architecture"])
+            else:
+                tower = towers.build(described["name"], towers.RANDOM, described["arguments"], size).module
+            return cls(tower, described)
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+            raise InputError(f"the description of the backbone is malformed: {error!r}") from error
+
+
+def create_backbone(spec: BackboneSpec) -> Backbone:
+    """Build the tower and load its weights.
+
+    Raises:
+        UsageError: an unknown tower or argument, or a mean that is not one number or three.
+        InputError: a weights file that is absent, damaged, a pickle, or another tower's.
+        EnvironmentFailure: published weights that are not on this machine and cannot be fetched.
+    """
+    built = towers.build(spec.name, spec.weights, spec.arguments, spec.image_size)
+    preprocessing = Preprocessing(
+        image_size=built.own.image_size if spec.image_size is None else spec.image_size,
+        mean=_three(spec.mean) or built.own.mean,
+        std=_three(spec.std) or built.own.std,
+        interpolation=built.own.interpolation,
+    )
+    config = {
+        "name": _without_folder(spec.name),
+        "arguments": dict(spec.arguments),
+        "preprocessing": asdict(preprocessing),
+        "architecture": built.architecture,
+    }
+    return Backbone(built.module, json.loads(_as_json(config))).eval()
+
+
+def _as_json(config: dict[str, Any]) -> str:
+    try:
+        return files.to_json(config)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"backbone arguments cannot be written to a model folder: {error}") from error
+
+
+def _three(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    return values * 3 if values and len(values) == 1 else values
+
+
+def _without_folder(name: str) -> str:
+    """The name that goes into a model folder: no path of this machine, and no tag, as the weights travel along."""
+    library, _, model = name.partition(":")
+    if model.startswith("local-dir:"):
+        return f"{library}:local-dir:{Path(model).name}"
+    return name.partition("@")[0]
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

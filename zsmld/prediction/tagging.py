@@ -1,0 +1,152 @@
+"""Photographs and words → ranked labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zsmld.decoder.model import pick_device
+from zsmld.decoder.model_folder import TrainedModel, load_model
+from zsmld.decoder.scoring import score_files
+from zsmld.errors import InputError, UsageError
+from zsmld.images.opening import ImageError
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.sources import embed_like
+from zsmld.labels.vocabulary import Vocabulary
+
+# Files that a folder is searched for; a file that is named itself is opened whatever it is called.
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+
+@dataclass(frozen=True)
+class ScoredLabel:
+    """A label and the probability that the model gives it, in [0,1], independent of the other labels asked for."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One photograph: its labels, best first, or why it could not be read."""
+
+    path: Path
+    labels: tuple[ScoredLabel, ...] = ()
+    error: ImageError | None = None
+
+
+class ZeroShotTagger:
+    """A trained model that tags photographs with any words.
+
+    Args:
+        trained: what `load_model` returned.
+        device: see `pick_device`.
+    """
+
+    def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
+        self.trained = trained
+        self.device = pick_device(device)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, *, device: str = "auto") -> ZeroShotTagger:
+        """Load a run or model folder.
+
+        Raises:
+            InputError: no finished model there, or a damaged one.
+        """
+        return cls(load_model(Path(folder)), device)
+
+    def embed(
+        self, labels: Vocabulary | Sequence[str] | LabelEmbeddings, *, source: str | None = None, missing: str = "error"
+    ) -> LabelEmbeddings:
+        """Vectors of any words, in the space that the model was trained in.
+
+        Raises:
+            InputError: a word has no vector, or the source is another than the model's.
+        """
+        table = self.trained.labels
+        if not isinstance(labels, LabelEmbeddings):
+            return embed_like(labels, table, source=source, missing="skip" if missing == "skip" else "error")
+        if labels.provenance.fingerprint != table.provenance.fingerprint:
+            raise InputError(
+                f"the label embeddings come from {labels.provenance.source}, the model was trained with "
+                f"{table.provenance.source}",
+                remedy="Embed the labels with the model's own source.",
+            )
+        return labels
+
+    def predict(
+        self,
+        paths: Sequence[str | Path],
+        labels: Sequence[str] | LabelEmbeddings,
+        *,
+        top_k: int = 5,
+        batch_size: int = 16,
+    ) -> list[Prediction]:
+        """Tag photographs: one prediction a path, in order.
+
+        Args:
+            paths: image files.
+            labels: L words, or their embeddings.
+            top_k: how many labels an image, 0 for all.
+            batch_size: images at a time.
+        """
+        return list(self.stream([Path(path) for path in paths], labels, top_k=top_k, batch_size=batch_size))
+
+    def stream(
+        self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings, *, top_k: int, batch_size: int
+    ) -> Iterator[Prediction]:
+        """`predict`, each batch as soon as it is done."""
+        embedded = self.embed(labels)
+        vectors = torch.from_numpy(embedded.vectors)
+        for scored in score_files(self.trained, paths, vectors, batch_size=batch_size, device=self.device):
+            logits = dict(zip(scored.rows, scored.logits, strict=True))
+            for row in sorted([*logits, *scored.errors]):
+                if row in logits:
+                    yield Prediction(paths[row], _ranked(embedded.labels, logits[row], top_k))
+                else:
+                    yield Prediction(paths[row], error=scored.errors[row])
+
+
+def _ranked(labels: tuple[str, ...], logits: NDArray[np.float32], top_k: int) -> tuple[ScoredLabel, ...]:
+    # Stable: labels of equal score stay in the order they were given.
+    order = np.argsort(-logits, kind="stable")[: top_k or len(labels)]
+    scores = 1 / (1 + np.exp(-logits.astype(np.float64).clip(-700, 700)))
+    return tuple(ScoredLabel(labels[index], float(scores[index])) for index in order)
+
+
+def find_images(inputs: Sequence[str]) -> list[Path]:
+    """Files as they are named, folders as the image files in and below them, sorted, each path once.
+
+    Raises:
+        UsageError: nothing was given.
+        InputError: a path does not exist, or a folder holds no image.
+    """
+    if not inputs:
+        raise UsageError("no photograph given", remedy="Name files or folders.")
+    found: dict[Path, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if not os.path.lexists(path):
+            raise InputError("no such file or folder", path=path, remedy="Check the path.")
+        inside = _images_below(path) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})", path=path)
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _images_below(folder: Path) -> list[Path]:
+    # Links to folders are not followed, so a loop of links cannot hold the walk.
+    return sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+    )

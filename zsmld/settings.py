@@ -1,0 +1,172 @@
+"""What every command can be told: one frozen dataclass a command, declared once for flag, variable and file.
+
+Defaults of the training settings are the ones that the experiments of `docs/experiments.md` settled on; the paper's
+own numbers stand behind them in the help texts where they differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsmld.config import setting
+
+DEFAULT_EMBEDDINGS = Path("embeddings.safetensors")
+DEFAULT_MODEL = Path("runs/latest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which photographs, and what is known of them."""
+
+    annotations: Path | None = setting(
+        None, "JSONL file of the data set: one {image, labels, split} a line.", section="data"
+    )
+    images: Path | None = setting(
+        None, "Folder that image paths are relative to. Default: the folder of the annotations.", section="data"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSettings:
+    """Where the arithmetic is done."""
+
+    device: str = setting(
+        "auto", "Where to compute; auto takes a GPU where there is one.", section="device",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSettings:
+    """`zsmld embed-labels`."""
+
+    source: str | None = setting(
+        None, "A GloVe or word2vec file (text, binary, gzipped), or open_clip:MODEL@WEIGHTS.", section="labels",
+        may_be_path=True,
+    )  # fmt: skip
+    missing: str = setting(
+        "error", "What to do with words that the source lacks.", section="labels", choices=("error", "skip")
+    )
+    templates: Path | None = setting(
+        None, "Prompt templates for CLIP text, one a line, each with one {}.", section="labels"
+    )
+    embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File to write.", section="labels", flag="--output")
+    force: bool = setting(False, "Replace the file if it exists.", section="labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(DataSettings, DeviceSettings):
+    """`zsmld train`."""
+
+    seen: Path | None = setting(None, "Label file: the words to train on.", section="labels")
+    embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File that embed-labels wrote.", section="labels")
+
+    backbone: str = setting(
+        "timm:mobilenetv3_large_100", "Image tower: timm:NAME or open_clip:NAME@TAG.", section="backbone"
+    )
+    backbone_weights: str | None = setting(
+        None, "A safetensors file, or random: from scratch. Default: the published weights.", section="backbone",
+        may_be_path=True,
+    )  # fmt: skip
+    backbone_arg: tuple[str, ...] = setting(
+        (), "Extra model argument key=value, such as pad_type=same. Repeatable.", section="backbone"
+    )
+    mean: tuple[float, ...] = setting((), "Mean of the pixels instead of the backbone's own.", section="backbone")
+    std: tuple[float, ...] = setting((), "Deviation of the pixels instead of the backbone's own.", section="backbone")
+    image_size: int | None = setting(
+        None, "Side of the square input in pixels instead of the backbone's own.", section="backbone", minimum=16
+    )
+
+    width: int = setting(256, "Decoder width D (paper: 768).", section="decoder", minimum=1)
+    heads: int = setting(8, "Attention heads H.", section="decoder", minimum=1)
+    feed_forward: int = setting(512, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
+    dropout: float = setting(0.1, "Dropout.", section="decoder", minimum=0, below=1)
+    label_vectors: str = setting(
+        "centred", "Centre label vectors on the seen labels and scale them to one length, or leave them raw (paper).",
+        section="decoder", choices=("centred", "raw"),
+    )  # fmt: skip
+
+    run: Path | None = setting(None, "Folder of this run. Default: the next free number in --runs.", section="train")
+    runs: Path = setting(Path("runs"), "Folder that new runs are put in.", section="train")
+    epochs: int = setting(8, "Passes over the training images (paper: 40).", section="train", minimum=1)
+    batch_size: int = setting(64, "Images a step (paper: 56).", section="train", minimum=1)
+    optimizer: str = setting("adamw", "Optimiser (paper: adam).", section="train", choices=("adamw", "adam"))
+    learning_rate: float = setting(1e-3, "Peak of the one-cycle schedule (paper: 1e-4).", section="train", minimum=0)
+    backbone_learning_rate: float | None = setting(
+        None, "The same for an unfrozen backbone. Default: --learning-rate.", section="train", minimum=0
+    )
+    weight_decay: float = setting(1e-2, "Weight decay, not on biases and norms.", section="train", minimum=0)
+    warmup: float = setting(0.2, "Part of the steps in which the rate rises.", section="train", minimum=0, below=1)
+    ema_decay: float = setting(
+        0.999, "Decay of the averaged weights, with a warm-up (paper: 0.9997).", section="train", minimum=0, below=1
+    )
+    clip_norm: float = setting(1.0, "Largest norm of the gradient; 0 switches off.", section="train", minimum=0)
+    gamma_negative: float = setting(4.0, "Asymmetric loss: focus on hard negatives.", section="train", minimum=0)
+    gamma_positive: float = setting(0.0, "Asymmetric loss: focus on hard positives.", section="train", minimum=0)
+    margin: float = setting(
+        0.05, "Asymmetric loss: negatives below this probability are free.", section="train", minimum=0, below=1
+    )
+    validation_fraction: float = setting(
+        0.1, "Part of the training images held out to choose the epoch (whole groups where records have one).",
+        section="train", minimum=0, below=1,
+    )  # fmt: skip
+    patience: int = setting(
+        10, "Stop after so many epochs without a better validation mAP; 0 never does.", section="train", minimum=0
+    )
+    train_backbone: bool = setting(False, "Train the backbone too, instead of caching its tokens.", section="train")
+    control: str | None = setting(
+        None, "Train a control whose words have each other's vectors: unseen mAP must fall to chance.",
+        section="train", choices=("shuffled-embeddings",),
+    )  # fmt: skip
+    seed: int = setting(0, "Seed of everything random.", section="train", minimum=0, below=2**63)
+    resume: bool = setting(False, "Go on with a run that was cut.", section="train")
+    dry_run: bool = setting(False, "Check everything, say what would be done, write nothing.", section="train")
+    force: bool = setting(False, "Start over in a run folder that exists.", section="train")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings(DataSettings, DeviceSettings):
+    """`zsmld eval`."""
+
+    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="eval")
+    unseen: Path | None = setting(None, "Label file: the words never trained on.", section="labels")
+    gzsl: bool = setting(False, "Score seen and unseen labels together, too.", section="eval")
+    split: str = setting("test", "Which records to evaluate.", section="eval", choices=("train", "val", "test"))
+    min_positives: int = setting(
+        1, "Labels with fewer positive images are left out of the mean, and counted.", section="eval", minimum=1
+    )
+    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1, below=65_536)
+    json: bool = setting(False, "Print one JSON object instead of a table.", section="eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(DeviceSettings):
+    """`zsmld predict`."""
+
+    labels: Path | None = setting(None, "Label file: the words to score. Any words.", section="predict")
+    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
+    source: str | None = setting(
+        None,
+        "Where the vectors of new words are, if not where the model's own came from.",
+        section="predict",
+        may_be_path=True,
+    )
+    missing: str = setting(
+        "error", "What to do with words that have no vector.", section="predict", choices=("error", "skip")
+    )
+    format: str = setting("table", "Form of the output.", section="predict", choices=("table", "jsonl", "csv"))
+    top_k: int = setting(5, "Labels an image; 0 gives all.", section="predict", minimum=0)
+    batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1, below=65_536)
+    output: Path | None = setting(None, "File to write instead of standard output.", section="predict")
+    force: bool = setting(False, "Replace the output file if it exists.", section="predict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings:
+    """`zsmld sample`."""
+
+    seed: int = setting(0, "Seed of the drawings, captions and vectors.", section="sample", minimum=0, below=2**32)
+
+
+ALL_SETTINGS = (EmbedSettings, TrainSettings, EvalSettings, PredictSettings, SampleSettings)

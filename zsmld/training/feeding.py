@@ -1,0 +1,94 @@
+"""What a training step reads: tokens out of the cache, or images for a backbone that is trained along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zsmld.images.backbones import Backbone
+from zsmld.images.opening import open_image
+from zsmld.images.token_cache import TokenStore
+
+Rows = NDArray[np.int64]
+
+
+class Inputs(Protocol):
+    """The first argument of the module that is trained, by row of the data set."""
+
+    def __len__(self) -> int:
+        """How many images."""
+
+    def read(self, rows: Rows, augmentation_seed: int | None = None) -> Tensor:
+        """The inputs of these images, augmented where a seed is given."""
+
+
+class CachedTokens:
+    """Tokens of a frozen backbone, read from disk batch by batch."""
+
+    def __init__(self, store: TokenStore) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def read(self, rows: Rows, augmentation_seed: int | None = None) -> Tensor:
+        """(B,T,C); cached tokens cannot be augmented, the seed is passed over."""
+        del augmentation_seed
+        return torch.from_numpy(self.store.read(rows))
+
+
+class DecodedImages:
+    """Images, decoded anew for every batch, for a backbone that is trained along."""
+
+    def __init__(self, paths: Sequence[Path], backbone: Backbone, workers: int = 4) -> None:
+        self.paths, self.backbone = paths, backbone
+        self.pool = ThreadPoolExecutor(workers)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, rows: Rows, augmentation_seed: int | None = None) -> Tensor:
+        """(B,3,H,W); in training half of the images are mirrored left to right."""
+        decoded = self.pool.map(lambda row: self.backbone.preprocess(open_image(self.paths[row])), rows)
+        images = torch.stack(list(decoded))
+        if augmentation_seed is None:
+            return images
+        mirrored = np.random.default_rng(augmentation_seed).random(len(rows)) < 0.5
+        return torch.where(torch.from_numpy(mirrored)[:, None, None, None], images.flip(-1), images)
+
+
+class PackedTargets:
+    """The truth (I,L), a bit an entry: 160,000 images of 925 labels take 18 MB."""
+
+    def __init__(self, truth: NDArray[np.bool_]) -> None:
+        self.labels = truth.shape[1]
+        self.bits = np.packbits(truth, axis=1)
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def read(self, rows: Rows) -> Tensor:
+        """(B,L) as 0.0 and 1.0."""
+        return torch.from_numpy(np.unpackbits(self.bits[rows], axis=1, count=self.labels).astype(np.float32))
+
+
+def batches(order: Rows, batch_size: int, start: int = 0) -> Iterator[tuple[int, Rows]]:
+    """(step, rows) of one pass over `order`, from step `start`.
+
+    A last batch that is not full is left out, unless it is the only one: its few images would weigh more, and
+    another shuffle brings them back.
+    """
+    for step in range(start, steps_per_epoch(len(order), batch_size)):
+        yield step, order[step * batch_size : (step + 1) * batch_size]
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """How many steps one pass takes."""
+    return max(images // batch_size, 1)

@@ -1,0 +1,274 @@
+"""The training loop: one module, one loss, an average of the weights, the best epoch by validation.
+
+Everything random is drawn from generators whose state is either a function of (seed, epoch, step) or stands in the
+checkpoint, so that a run that was cut and resumed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from zsmld import console, files
+from zsmld.errors import InputError, UsageError
+from zsmld.evaluation import average_precision
+from zsmld.settings import TrainSettings
+from zsmld.training import checkpoint as checkpoints
+from zsmld.training.checkpoint import Checkpoint
+from zsmld.training.feeding import Inputs, PackedTargets, Rows, batches, steps_per_epoch
+from zsmld.training.loss import asymmetric_loss
+
+METRICS_FILE = "metrics.jsonl"
+SECONDS_BETWEEN_CHECKPOINTS = 300.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Inputs and truth of the training or the validation images."""
+
+    inputs: Inputs
+    targets: PackedTargets
+    rows: Rows
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint as JSON."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_map: float = -1.0
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Fits `module(inputs, label_embeddings) → logits` on the seen labels.
+
+    Args:
+        module: what is trained; parameters under `backbone.` get the backbone's rate.
+        label_embeddings: (L,E) of the seen labels.
+        training: the training images.
+        validation: images that choose the epoch; None takes the last one.
+        settings: see `TrainSettings`.
+        folder: where checkpoint and metrics go.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        label_embeddings: Tensor,
+        training: Part,
+        validation: Part | None,
+        settings: TrainSettings,
+        folder: Path,
+        device: torch.device,
+        seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+    ) -> None:
+        self.module, self.settings, self.folder, self.device = module.to(device), settings, folder, device
+        self.label_embeddings = label_embeddings.to(device)
+        self.training, self.validation = training, validation
+        self.seconds_between_checkpoints = seconds_between_checkpoints
+        self.steps = steps_per_epoch(len(training.rows), settings.batch_size)
+        self.average = AveragedModel(self.module, avg_fn=_warmed_up_average(settings.ema_decay))
+        self.optimizer = build_optimizer(self.module, settings)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=[group["lr"] for group in self.optimizer.param_groups],
+            total_steps=self.steps * settings.epochs,
+            pct_start=_rising_part(settings.warmup, self.steps * settings.epochs),
+        )
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+
+    def fit(self) -> dict[str, Tensor]:
+        """Train to the end or until patience is spent; returns the chosen weights, a state dict of the module.
+
+        Raises:
+            UsageError: the loss is no longer finite; the last good checkpoint stays.
+        """
+        total = self.steps * self.settings.epochs
+        done = self.progress.epoch * self.steps + self.progress.step
+        with console.progress("training", total, done=done) as meter:
+            while self.progress.epoch < self.settings.epochs and not self._patience_is_spent():
+                self._train_epoch(meter)
+                self._close_epoch()
+        return self.best
+
+    def _train_epoch(self, meter: console.Meter) -> None:
+        self.module.train()
+        saved = time.monotonic()
+        for step, rows in batches(self._order(), self.settings.batch_size, self.progress.step):
+            loss = self._train_step(rows)
+            if not math.isfinite(loss):
+                raise UsageError(
+                    f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {step + 1}", path=self.folder,
+                    remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
+                )  # fmt: skip
+            self.progress.loss_sum += loss
+            self.progress.step = step + 1
+            meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, loss {loss:.4f}")
+            if time.monotonic() - saved >= self.seconds_between_checkpoints and self.progress.step < self.steps:
+                self.save()
+                saved = time.monotonic()
+
+    def _train_step(self, rows: Rows) -> float:
+        settings = self.settings
+        seed = self._seed_of_step()
+        inputs = self.training.inputs.read(rows, augmentation_seed=seed).to(self.device)
+        targets = self.training.targets.read(rows).to(self.device)
+        logits = self.module(inputs, self.label_embeddings)
+        loss = asymmetric_loss(
+            logits, targets,
+            gamma_negative=settings.gamma_negative, gamma_positive=settings.gamma_positive, margin=settings.margin,
+        )  # fmt: skip
+        value = float(loss.detach())
+        if math.isfinite(value):  # weights stay as they were when the loss is lost
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if settings.clip_norm:
+                nn.utils.clip_grad_norm_(self.module.parameters(), settings.clip_norm)
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update_parameters(self.module)
+        return value
+
+    def _close_epoch(self) -> None:
+        """Validate the averaged weights, keep them if they are the best, record, save."""
+        progress = self.progress
+        record: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "loss": progress.loss_sum / self.steps,
+            "learning_rate": self.schedule.get_last_lr()[0],
+        }
+        if self.validation is not None:
+            record["validation_map"] = self.validate()
+        # Without validation images every epoch is better than the one before.
+        if self.validation is None or record["validation_map"] > progress.best_map:
+            progress.best_map, progress.best_epoch = record.get("validation_map", -1.0), progress.epoch
+            self.best = {name: tensor.detach().clone() for name, tensor in self.average.module.state_dict().items()}
+        progress.history.append(record)
+        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        self.save()
+        lines = "".join(files.to_json(line) + "\n" for line in progress.history)
+        files.write_text(self.folder / METRICS_FILE, lines)
+        if self._patience_is_spent():
+            console.info(f"stopped early: no better validation mAP since epoch {progress.best_epoch + 1}")
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """mAP of the seen labels on the validation images, with the averaged weights."""
+        assert self.validation is not None
+        self.average.eval()
+        rows = self.validation.rows
+        pieces = [rows[i : i + self.settings.batch_size] for i in range(0, len(rows), self.settings.batch_size)]
+        logits = [
+            self.average(self.validation.inputs.read(piece).to(self.device), self.label_embeddings).float().cpu()
+            for piece in pieces
+        ]
+        scores, truth = torch.cat(logits).numpy(), self.validation.targets.read(rows).numpy()
+        if not np.isfinite(scores).all():
+            raise UsageError(
+                f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,
+                remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
+            )  # fmt: skip
+        precisions = average_precision(scores, truth)
+        return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else 0.0
+
+    def _order(self) -> Rows:
+        generator = np.random.default_rng([self.settings.seed, self.progress.epoch])
+        return self.training.rows[generator.permutation(len(self.training.rows))]
+
+    def _seed_of_step(self) -> int:
+        sequence = np.random.SeedSequence([self.settings.seed, self.progress.epoch, self.progress.step])
+        return int(sequence.generate_state(1)[0])
+
+    def _patience_is_spent(self) -> bool:
+        waited = self.progress.epoch - 1 - self.progress.best_epoch
+        return bool(self.settings.patience and self.progress.epoch and waited >= self.settings.patience)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        Checkpoint(
+            tensors={
+                "model": self.module.state_dict(),
+                "average": self.average.state_dict(),
+                "best": self.best,
+                "optimizer": checkpoints.optimizer_tensors(self.optimizer),
+                "random": checkpoints.random_states(),
+            },
+            state={
+                "progress": vars(self.progress),
+                "schedule": self.schedule.state_dict(),
+                "groups": self.optimizer.state_dict()["param_groups"],
+            },
+        ).save(self.folder / checkpoints.FILE_NAME)
+
+    def restore(self) -> None:
+        """Go on from the checkpoint in the run folder.
+
+        Raises:
+            InputError: it is absent, damaged, of another format, or of another model.
+        """
+        path = self.folder / checkpoints.FILE_NAME
+        try:
+            self._restore(Checkpoint.load(path))
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"is no checkpoint of this model: {reason}", path=path, remedy="Start over with --force."
+            ) from error
+
+    def _restore(self, loaded: Checkpoint) -> None:
+        self.module.load_state_dict(loaded.tensors["model"])
+        self.average.load_state_dict(loaded.tensors["average"])
+        self.best = loaded.tensors.get("best", {})
+        checkpoints.restore_optimizer(self.optimizer, loaded.tensors["optimizer"], loaded.state["groups"])
+        self.schedule.load_state_dict(loaded.state["schedule"])
+        checkpoints.restore_random_states(loaded.tensors["random"])
+        self.progress = Progress(**loaded.state["progress"])
+
+
+def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW (or Adam, as published): no decay on biases and norms, the backbone with a rate of its own."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim < 2), []).append(parameter)
+    backbone_rate = (
+        settings.learning_rate if settings.backbone_learning_rate is None else settings.backbone_learning_rate
+    )
+    described = [
+        {
+            "params": parameters,
+            "lr": backbone_rate if in_backbone else settings.learning_rate,
+            "weight_decay": 0.0 if is_flat else settings.weight_decay,
+        }
+        for (in_backbone, is_flat), parameters in groups.items()
+    ]
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(described)
+
+
+def _rising_part(warmup: float, total: int) -> float:
+    """`warmup`, or none where it is a single step: OneCycleLR divides by the steps between the first and the peak."""
+    return warmup if warmup * total > 1 else 0.0
+
+
+def _warmed_up_average(decay: float) -> Any:
+    """Exponential moving average whose memory grows from 10 steps to 1/(1-decay) of them."""
+
+    def update(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        warmed = min(decay, (1 + int(count)) / (10 + int(count)))
+        return averaged * warmed + current * (1 - warmed)
+
+    return update
