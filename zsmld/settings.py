@@ -80,7 +80,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     width: int = setting(256, "Decoder width D (paper: 768).", section="decoder", minimum=1)
     heads: int = setting(8, "Attention heads H.", section="decoder", minimum=1)
-    feed_forward: int = setting(512, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
+    feed_forward: int = setting(256, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
     dropout: float = setting(0.1, "Dropout.", section="decoder", minimum=0, below=1)
     label_vectors: str = setting(
         "centred", "Centre label vectors on the seen labels and scale them to one length, or leave them raw (paper).",
@@ -89,7 +89,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     run: Path | None = setting(None, "Folder of this run. Default: the next free number in --runs.", section="train")
     runs: Path = setting(Path("runs"), "Folder that new runs are put in.", section="train")
-    epochs: int = setting(8, "Passes over the training images (paper: 40).", section="train", minimum=1)
+    epochs: int = setting(6, "Passes over the training images (paper: 40).", section="train", minimum=1)
     batch_size: int = setting(64, "Images a step (paper: 56).", section="train", minimum=1)
     optimizer: str = setting("adamw", "Optimiser (paper: adam).", section="train", choices=("adamw", "adam"))
     learning_rate: float = setting(1e-3, "Peak of the one-cycle schedule (paper: 1e-4).", section="train", minimum=0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from zsmld.datasets.words import COLOURS, FAMILIES, GROUNDS, THINGS, TIMES, WEATHERS, Thing
 
-DIMENSIONS = 48
+DIMENSIONS = 16
 _SENTENCES = 12_000
 _EPOCHS = 12
 
