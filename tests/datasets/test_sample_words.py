@@ -129,3 +129,13 @@ def test_vectors_of_unseen_words_point_to_seen_words_of_the_same_family_or_colou
             assert all(other.family == thing.family or other.colour == thing.colour for other in nearest), (
                 thing.name, [other.name for other in nearest],
             )  # fmt: skip
+
+
+def test_fog_takes_contrast_from_the_things(scenes):
+    placed = next(scene.things for scene in scenes)
+    clear, fog = (
+        np.asarray(drawing.paint(Scene("forest", "day", weather, placed, 5)), dtype=float)
+        for weather in ("clear", "fog")
+    )
+    below = slice(drawing.SIDE // 2, None)
+    assert fog[below].std() < 0.75 * clear[below].std()
