@@ -124,8 +124,7 @@ def point_latest(link: Path, target: Path) -> None:
     Raises:
         UsageError: `link` exists and is no symbolic link; it is left as it is.
     """
-    if link.exists() and not link.is_symlink():
-        raise UsageError("is no link, it cannot be pointed at the newest run", path=link, remedy="Rename it.")
+    refuse_no_link(link)
     temporary = link.parent / _TEMPORARY.format(token=secrets.token_hex(8))
     try:
         temporary.symlink_to(target.name)
@@ -136,6 +135,12 @@ def point_latest(link: Path, target: Path) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_no_link(link: Path) -> None:
+    """Refuse a `link` that is something else; call it before long work, not only at its end."""
+    if os.path.lexists(link) and not link.is_symlink():
+        raise UsageError("is no link, it cannot be pointed at the newest run", path=link, remedy="Rename it.")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -535,18 +535,7 @@ def assert_told(outcome, code, says):
 
 
 # Known faults: strict, so that a mended one is noticed.
-FAULTY = {
-    "backbone weights foreign": "the tower's filter of published weights fails on foreign names, which is told as a "
-    "fault of the arguments (zsmld/images/towers.py)",
-}
-PARAMETERS = [
-    pytest.param(
-        case,
-        id=case.name,
-        marks=[pytest.mark.xfail(strict=True, reason=FAULTY[case.name])] if case.name in FAULTY else [],
-    )
-    for case in CASES
-]
+PARAMETERS = [pytest.param(case, id=case.name) for case in CASES]
 
 
 @pytest.mark.parametrize("case", PARAMETERS)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from zsmld.datasets.words import COLOURS, FAMILIES, GROUNDS, THINGS, TIMES, WEATHERS, Thing
 
-DIMENSIONS = 16
+DIMENSIONS = 32
 _SENTENCES = 12_000
 _EPOCHS = 12
 

@@ -238,6 +238,11 @@ def _told_errors(name: str, weights: str) -> Iterator[None]:
     """What a library raises while it builds a tower, as an error that says whether file or arguments were wrong."""
     try:
         yield
+    except KeyError as error:
+        # The filters that libraries have for published weights fail on the names of foreign ones.
+        if weights != RANDOM:
+            raise InputError(f"does not fit {name}: no tensor {_reason(error)}", path=weights) from error
+        raise UsageError(f"{name} does not take these arguments: {_reason(error)}") from error
     except _CONFIGURATION_ERRORS as error:
         raise UsageError(f"{name} does not take these arguments: {_reason(error)}") from error
     except RuntimeError as error:

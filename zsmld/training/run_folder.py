@@ -28,6 +28,7 @@ def choose_run_folder(settings: TrainSettings) -> Path:
     Raises:
         UsageError: the folder exists and neither --resume nor --force is given, or it holds something else.
     """
+    files.refuse_no_link(settings.runs / LATEST)
     if settings.run is not None:
         if _holds_something_else(settings.run):
             raise UsageError("holds files, but no run", path=settings.run, remedy="Name another folder with --run.")
