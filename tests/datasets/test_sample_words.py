@@ -139,3 +139,9 @@ def test_fog_takes_contrast_from_the_things(scenes):
     )
     below = slice(drawing.SIDE // 2, None)
     assert fog[below].std() < 0.75 * clear[below].std()
+
+
+def test_a_full_sky_sends_birds_to_the_ground():
+    for seed in range(100):
+        scene = scene_of(random.Random(seed), ("crow", "dove", "canary"), ground="sea", time="day", weather="clear")
+        assert len(scene.things) == 3
