@@ -20,10 +20,10 @@ _VIEWS = ("there is", "i see", "we saw", "here is", "look at", "a picture of", "
 _JOINS = ("and", "next to", "behind", "with", "near", "beside")
 
 
-def write_corpus(rng: random.Random, sentences: int = _SENTENCES) -> list[str]:
+def write_corpus(rng: random.Random) -> list[str]:
     """Draw the corpus: one sentence a line, lower case, no punctuation."""
     kinds = (_definition, _portrait, _action, _caption, _likeness, _place)
-    return [rng.choice(kinds)(rng) for _ in range(sentences)]
+    return [rng.choice(kinds)(rng) for _ in range(_SENTENCES)]
 
 
 def _colour(rng: random.Random, thing: Thing) -> str:
@@ -112,7 +112,7 @@ def word_vectors(corpus: Sequence[str], seed: int) -> str:
     model = Word2Vec(
         [sentence.split() for sentence in corpus],
         vector_size=DIMENSIONS, window=4, min_count=3, sg=1, negative=10, sample=1e-3, epochs=_EPOCHS,
-        seed=seed + 1, workers=1,  # more than one worker and the result depends on the scheduler
+        seed=(seed + 1) % 2**32, workers=1,  # more than one worker and the result depends on the scheduler
     )  # fmt: skip
     rows = [f"{len(model.wv.index_to_key)} {DIMENSIONS}"]
     for word in model.wv.index_to_key:

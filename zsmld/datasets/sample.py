@@ -39,14 +39,16 @@ source = "vectors.txt"
 unseen = "unseen.txt"
 
 [backbone]
-backbone = "timm:test_efficientnet"
-backbone_arg = ["output_stride=8"]
+backbone = "timm:test_vit2"
+backbone_arg = ["patch_size=8"]
 backbone_weights = "random"
 image_size = 64
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
 
 [train]
 train_backbone = true
-epochs = 20
+epochs = 10
 """
 
 

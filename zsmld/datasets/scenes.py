@@ -81,7 +81,7 @@ def _placed(rng: random.Random, things: list[Thing]) -> tuple[Placed, ...]:
     sky = [("sky", column) for column in _COLUMNS]
     placed = []
     for thing in things:
-        places = sky if thing.family == "bird" and rng.random() < 0.5 else free
+        places = sky if thing.family == "bird" and rng.random() < 0.5 and sky else free
         row, column = places.pop(rng.randrange(len(places)))
         height, size = _ROWS[row]
         placed.append(
