@@ -43,12 +43,18 @@ backbone = "timm:test_vit2"
 backbone_arg = ["patch_size=8"]
 backbone_weights = "random"
 image_size = 64
-mean = [0.5, 0.5, 0.5]
-std = [0.25, 0.25, 0.25]
+mean = [0.5]
+std = [0.25]
+
+[decoder]
+width = 128
 
 [train]
 train_backbone = true
-epochs = 10
+epochs = 5
+batch_size = 32
+learning_rate = 3e-3
+gamma_negative = 2
 """
 
 
