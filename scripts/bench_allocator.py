@@ -1,6 +1,6 @@
 """Images a second of a backbone with and without `zsmld.memory.keep_freed_memory`, interleaved.
 
-    python scripts/bench_allocator.py [--backbone mobilenetv2_100] [--rounds 3]
+python scripts/bench_allocator.py [--backbone mobilenetv2_100] [--rounds 3]
 """
 
 from __future__ import annotations
