@@ -48,9 +48,9 @@ def test_every_label_has_positives_to_measure_and_none_is_common(scenes):
     assert max(count.values()) <= 0.25 * TEST_IMAGES
 
 
-def test_scenes_hold_two_or_three_things_within_the_picture_at_places_of_their_own(scenes):
+def test_scenes_hold_one_to_three_things_within_the_picture_at_places_of_their_own(scenes):
     for scene in scenes:
-        assert 2 <= len({placed.thing.name for placed in scene.things}) == len(scene.things) <= 3
+        assert 1 <= len({placed.thing.name for placed in scene.things}) == len(scene.things) <= 3
         for placed in scene.things:
             assert 0.15 < placed.x < 0.85
             assert 0.1 < placed.y < 0.9
