@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zsmld.decoder.head import MLDecoder
+from zsmld.errors import EnvironmentFailure
 from zsmld.images.backbones import Backbone
 
 
@@ -34,8 +35,6 @@ def pick_device(name: str) -> torch.device:
     Raises:
         EnvironmentFailure: a device that this machine lacks.
     """
-    from zsmld.errors import EnvironmentFailure
-
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")

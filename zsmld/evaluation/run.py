@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from zsmld import config, files
 from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.model import pick_device
-from zsmld.decoder.model_folder import TrainedModel, load_model
+from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
 from zsmld.errors import UsageError
 from zsmld.evaluation.metrics import average_precision
@@ -22,8 +21,6 @@ from zsmld.evaluation.report import LabelResult, Report
 from zsmld.labels.sources import embed_like
 from zsmld.labels.vocabulary import Vocabulary, check_disjoint, read_vocabulary, vocabulary_of
 from zsmld.settings import EvalSettings
-
-REPORT = "report.json"
 
 
 def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
@@ -62,7 +59,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
 def _seen_vocabulary(trained: TrainedModel) -> Vocabulary:
     """The model's own labels, as if read from its folder: an overlap with the unseen names that."""
     vocabulary = vocabulary_of(trained.seen)
-    return Vocabulary(vocabulary.labels, trained.folder / "config.json", vocabulary.lines)
+    return Vocabulary(vocabulary.labels, trained.folder / CONFIG, vocabulary.lines)
 
 
 def _report(
@@ -92,7 +89,8 @@ def _report(
         seen=figures(scores[:, is_seen], truth[:, is_seen], protocol),
         labels=results,
         about={
-            "model": str(_plain(trained.folder)),
+            # The folder behind `runs/latest`: the report names the run itself.
+            "model": str(trained.folder.resolve()),
             "control": "shuffled label vectors" if trained.labels.provenance.shuffled is not None else None,
             "split": settings.split,
             "digests": {
@@ -101,8 +99,3 @@ def _report(
             },
         },
     )
-
-
-def _plain(folder: Path) -> Path:
-    """The folder behind `runs/latest`, so that the report names the run itself."""
-    return folder.resolve()

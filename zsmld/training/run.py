@@ -29,8 +29,6 @@ from zsmld.training.feeding import CachedTokens, DecodedImages, Inputs, PackedTa
 from zsmld.training.loop import Part, Trainer
 from zsmld.training.validation import split_validation
 
-_CACHE_BATCH = 32
-
 
 @dataclass(frozen=True)
 class Job:
@@ -40,6 +38,7 @@ class Job:
     seen: Vocabulary
     table: LabelEmbeddings
     dataset: Dataset
+    targets: PackedTargets
     training_rows: np.ndarray[Any, np.dtype[np.int64]]
     validation_rows: np.ndarray[Any, np.dtype[np.int64]]
     folder: Path
@@ -104,7 +103,7 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     if (empty := int((positives == 0).sum())) > 0:
         console.warn(f"{empty} of {len(seen.labels)} seen labels have no training image")
     folder = run_folder.choose_run_folder(settings)
-    return Job(settings, seen, table, dataset, training_rows, validation_rows, folder)
+    return Job(settings, seen, table, dataset, PackedTargets(truth), training_rows, validation_rows, folder)
 
 
 def _load_table(path: Path) -> LabelEmbeddings:
@@ -183,7 +182,7 @@ def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
             with files.open_input(path):
                 pass
         return DecodedImages(paths, backbone)
-    return CachedTokens(TokenCache(cache_folder(), backbone.to(device)).fill(paths, batch_size=_CACHE_BATCH))
+    return CachedTokens(TokenCache(cache_folder(), backbone.to(device)).fill(paths))
 
 
 def _new_head(job: Job, backbone: Backbone) -> MLDecoder:
@@ -203,12 +202,11 @@ def _new_head(job: Job, backbone: Backbone) -> MLDecoder:
 
 
 def _trainer(job: Job, model: ZeroShotModel, inputs: Inputs, device: torch.device) -> Trainer:
-    targets = PackedTargets(job.dataset.targets(job.seen.labels))
     return Trainer(
         module=model if job.settings.train_backbone else model.head,
         label_embeddings=job.seen_vectors(),
-        training=Part(inputs, targets, job.training_rows),
-        validation=Part(inputs, targets, job.validation_rows) if len(job.validation_rows) else None,
+        training=Part(inputs, job.targets, job.training_rows),
+        validation=Part(inputs, job.targets, job.validation_rows) if len(job.validation_rows) else None,
         settings=job.settings,
         folder=job.folder,
         device=device,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.decoder.model_folder import CONFIG
+from zsmld.decoder.model_folder import CONFIG, REPORT
 from zsmld.errors import InputError, UsageError
 from zsmld.settings import TrainSettings
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -61,7 +61,7 @@ def is_finished(folder: Path) -> bool:
 
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, METRICS_FILE, RECORD, "report.json"):
+    for name in (CONFIG, CHECKPOINT, METRICS_FILE, RECORD, REPORT):
         (folder / name).unlink(missing_ok=True)
 
 
