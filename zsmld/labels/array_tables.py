@@ -139,12 +139,18 @@ def join(path: Path, parts: Sequence[Part]) -> Table:
     for number, part in enumerate(parts):
         for row, word in enumerate(part.words):
             first = place_of.setdefault(word, (number, row))
-            if first != (number, row) and not np.array_equal(parts[first[0]].rows[first[1]], part.rows[row]):
+            if first != (number, row) and not _same(parts[first[0]].rows[first[1]], part.rows[row]):
                 raise InputError(
                     f"{shortened(word)} has two vectors: {_place(parts, first)} and {_place(parts, (number, row))}",
                     path=path, remedy="Check the order of the words; keep one of the two.",
                 )  # fmt: skip
     return Table(tuple(parts), place_of)
+
+
+def _same(one: AnyArray, other: AnyArray) -> bool:
+    # A NaN that signals warns when it is compared.
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(one, other)
 
 
 def _place(parts: Sequence[Part], place: tuple[int, int]) -> str:
@@ -156,7 +162,8 @@ def check_order(path: Path, parts: Sequence[Part], *, sort: bool) -> str:
     """Check that related words have nearer vectors than others, part by part; returns what was found, for people.
 
     Raises:
-        InputError: parts of different widths; or they have not, so that the rows belong to other words; it says which order fits, where one does.
+        InputError: parts of different widths; or they have not, so that the rows belong to other words; it says which
+            order fits, where one does.
     """
     widths = {part.rows.shape[1] for part in parts}
     if len(widths) > 1:

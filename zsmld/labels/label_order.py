@@ -134,12 +134,13 @@ def _permuted(count: int, moved: NDArray[np.intp], random: np.random.Generator) 
 def _unit(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Centred vectors of length 1, and which of them are sound: finite and not all equal."""
     sound: NDArray[np.bool_] = np.all(np.isfinite(vectors), axis=1)
+    finite = np.where(sound[:, None], vectors, np.float32(0))
+    sound &= np.any(finite, axis=1)
     # Squares must not overflow.
-    scale = float(np.abs(vectors[sound]).max(initial=0)) or 1.0
-    scaled = np.where(sound[:, None], vectors, 0) / np.float32(scale)
+    scaled = finite / np.float32(np.abs(finite).max(initial=0) or 1)
     centred = scaled - scaled[sound].mean(axis=0) if sound.any() else scaled
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    sound &= (lengths[:, 0] > 1e-12) & np.any(vectors, axis=1)
+    sound &= lengths[:, 0] > 1e-12
     unit: NDArray[np.float32] = (centred / np.maximum(lengths, 1e-12)).astype(np.float32)
     return unit, sound
 
