@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,26 +18,11 @@ from numpy.typing import NDArray
 from zsmld import console
 from zsmld.errors import InputError
 from zsmld.labels.embeddings import LabelEmbeddings, Provenance
-from zsmld.labels.vector_files import open_vectors, tell_form
-from zsmld.labels.vector_rows import BinaryRows, WantedRows, read_text_rows
+from zsmld.labels.vector_files import open_vector_file
 from zsmld.labels.vocabulary import Vocabulary, vocabulary_of
+from zsmld.labels.word_source import WordVectors
 
 _SEPARATORS = r"[\s_-]+"
-
-
-@dataclass
-class WordVectors:
-    """The wanted words that a file has.
-
-    Attributes:
-        vectors: word → (E,) float32.
-        width: E.
-        digest: SHA-256 of the file's bytes as they lie on disk.
-    """
-
-    vectors: dict[str, NDArray[np.float32]]
-    width: int
-    digest: str
 
 
 def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
@@ -51,15 +35,7 @@ def read_word_vectors(path: Path, wanted: Collection[str]) -> WordVectors:
     Raises:
         InputError: not such a file, or malformed; with the line (byte offset in binary files).
     """
-    path = Path(path)
-    form = tell_form(path)
-    keeper = WantedRows(path, {word.encode("utf-8", "surrogatepass"): word for word in wanted})
-    with open_vectors(path) as stream:
-        if form.binary:
-            BinaryRows(stream.bytes, form, keeper).read()
-        else:
-            read_text_rows(stream.bytes, form, keeper)
-        return WordVectors(keeper.found, form.width, stream.digest())
+    return open_vector_file(path).read(wanted)
 
 
 def embed_words(
