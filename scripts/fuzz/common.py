@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
+import io
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,6 +23,15 @@ def check(read: Callable[[Path], object], data: bytes, path: Path) -> None:
     except InputError as error:
         assert str(path) in str(error), f"does not name the file: {error}"
         assert len(str(error).splitlines()) == 1, f"is not one line: {error!r}"
+
+
+def packed(data: bytes) -> list[bytes]:
+    """`data` gzipped, and in a zip archive."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("README"), b"Vectors.\n")
+        archive.writestr(zipfile.ZipInfo("v"), data)
+    return [gzip.compress(data, mtime=0), stream.getvalue()]
 
 
 def run(read: Callable[[Path], object], seeds: Iterable[bytes]) -> None:

@@ -5,7 +5,6 @@ python scripts/fuzz/fuzz_binary_vectors.py CORPUS -max_total_time=3600
 
 from __future__ import annotations
 
-import gzip
 import struct
 from pathlib import Path
 
@@ -31,4 +30,4 @@ def _rows(lead: bytes) -> bytes:
 
 if __name__ == "__main__":
     plain = b"3 3\n" + _rows(b"")
-    common.run(read, [plain, b"3 3\n" + _rows(b"\n"), gzip.compress(plain, mtime=0)])
+    common.run(read, [plain, b"3 3\n" + _rows(b"\n"), *common.packed(plain)])

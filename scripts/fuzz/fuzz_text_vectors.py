@@ -5,7 +5,6 @@ python scripts/fuzz/fuzz_text_vectors.py CORPUS -max_total_time=3600
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import atheris
@@ -27,4 +26,4 @@ def read(path: Path) -> None:
 
 if __name__ == "__main__":
     headed = b"4 3\n" + GLOVE
-    common.run(read, [GLOVE, headed, b"\xef\xbb\xbf" + headed.replace(b"\n", b" \r\n"), gzip.compress(GLOVE, mtime=0)])
+    common.run(read, [GLOVE, headed, b"\xef\xbb\xbf" + headed.replace(b"\n", b" \r\n"), *common.packed(GLOVE)])

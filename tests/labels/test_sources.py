@@ -70,7 +70,9 @@ def test_missing_labels_are_named_with_their_lines_and_the_nearest_words(tmp_pat
     assert "nearest: 'airplane'" in text and "(line 5; no 'aeroplane', nearest: 'airplane'" in text
     assert "'犬' (line 6)" in text and "--missing skip" in text
     assert "--forms" not in text
-    with pytest.raises(InputError, match="nearest: 'dog'.* take other forms of a word with --forms, or leave them out"):
+    with pytest.raises(
+        InputError, match=r"nearest: 'dog'.* take other forms of a word with --forms, or leave them out"
+    ):
         embed_labels(["dogs", "dog"], source=vectors)
     assert embed_labels(vocabulary, source=vectors, missing="skip").labels == ("dog",)
     assert "warning: left out, 3 of 4" in capsys.readouterr().err
@@ -201,3 +203,18 @@ def test_clip_tables_are_extended_with_their_own_templates(tiny_clip, tmp_path):
     more = embed_like(["cat", "sea", "dog"], whole.select(["dog"]))
     np.testing.assert_allclose(more.vectors, whole.vectors[[2, 0, 1]], atol=1e-6)
     assert more.provenance == whole.provenance
+
+
+@pytest.mark.realdata
+def test_all_nus_wide_tags_have_a_vector_in_every_form_of_the_table(shared_data):
+    tags = shared_data / "nus_wide" / "TagList1k.txt"
+    concepts = shared_data / "nus_wide" / "Concepts81.txt"
+    vectors = shared_data / "vectors"
+    text = embed_labels(tags, source=vectors / "glove_nus_wide_1006.300d.txt.gz")
+    pickled = embed_labels(tags, source=f"{vectors / 'lesa_nus_wide_glove.300d.pkl'}::words={tags},{concepts}")
+    assert (len(text), text.width) == (len(pickled), pickled.width) == (1000, 300)
+    np.testing.assert_allclose(text.vectors, pickled.vectors, atol=1e-5)
+    both = embed_labels(
+        tags, source=[vectors / "sdl_nus_wide_1006.300d.npz", f"{vectors / 'glove_nus_wide_1006.300d.txt.gz'}"]
+    )
+    assert both.width == 600 and [part.coverage["whole"] for part in both.provenance.parts] == [1000, 1000]
