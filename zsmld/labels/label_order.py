@@ -86,7 +86,7 @@ def _stem(word: str) -> str:
         if base.endswith(suffix) and len(base) - len(suffix) >= 3:
             base = base.removesuffix(suffix)
             break
-    if len(base) > 3 and base[-1] == base[-2]:
+    if len(base) > 3 and base[-1] == base[-2] and base[-1].isalpha():
         base = base[:-1]
     return base[:-1] + "y" if base.endswith("i") else base.removesuffix("e")
 
