@@ -36,14 +36,16 @@ def setting(
     choices: tuple[str, ...] | None = None,
     flag: str | None = None,
     may_be_path: bool = False,
+    complete: str | None = None,
 ) -> Any:
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
 
-    A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file.
+    A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file; so do parts
+    of it (`_placed`). `complete` is what the shell completes its values with.
     """
     metadata = {
         "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
-        "may_be_path": may_be_path,
+        "may_be_path": may_be_path, "complete": complete,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -220,8 +222,8 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
         if not isinstance(raw, (str, Path)) or not str(raw):
             raise refuse("a path")
         return folder / Path(raw).expanduser()
-    if field.metadata["may_be_path"] and isinstance(raw, str) and (folder / raw).exists():
-        return str(folder / raw)
+    if field.metadata["may_be_path"] and isinstance(raw, str):
+        raw = _placed(raw, folder)
     expected, value = _converted(scalar, raw)
     if value is None:
         raise refuse(expected)
@@ -233,6 +235,24 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
     if rules["choices"] and value not in rules["choices"]:
         raise refuse(f"one of {', '.join(rules['choices'])}")
     return value
+
+
+def _placed(text: str, folder: Path) -> str:
+    """`text` with the files of `folder` that it names made whole paths: all of it, or its parts between the signs of
+    the `--source` grammar (`FILE::words=FILE,FILE`, `open_clip:MODEL@FILE`)."""
+    if _exists(folder / text):
+        return str(folder / text)
+    parts = re.split(r"(::(?:\w+=)?|,|@|local-dir:)", text)
+    # Separators stand at the odd places.
+    parts[::2] = [str(folder / part) if part and _exists(folder / part) else part for part in parts[::2]]
+    return "".join(parts)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _converted(scalar: type, raw: object) -> tuple[str, Any]:

@@ -61,6 +61,32 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def growing(path: Path) -> Iterator[IO[bytes]]:
+    """Open `path` to write on at its end: a download that may be cut, and goes on where it was. It is no final name.
+
+    Raises:
+        EnvironmentFailure: it cannot be written.
+    """
+    make_folder(path.parent)
+    try:
+        with path.open("ab") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise unwritable(error, path) from error
+
+
+def promote(growing: Path, path: Path) -> None:
+    """Give a file that is whole now its final name, in one step."""
+    try:
+        growing.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise unwritable(error, path) from error
+
+
 def refuse_overwrite(path: Path, *, force: bool) -> None:
     """Refuse an existing `path` unless `force`; call it before long work, not only at its end."""
     if not force and os.path.lexists(path):

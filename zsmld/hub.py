@@ -28,7 +28,7 @@ def fetched(repository: str, filename: str, *, remedy: str) -> Path:
         InputError: the repository has no such file.
         EnvironmentFailure: not on this machine and not to be fetched.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
     try:
@@ -37,7 +37,8 @@ def fetched(repository: str, filename: str, *, remedy: str) -> Path:
         pass
     except HFValidationError as error:
         raise UsageError(f"{repository!r} is no hub name, expected ORG/NAME: {first_line(error)}") from error
-    _check_reachable(repository, filename, remedy)
+    if reason := why_unreachable(constants.ENDPOINT):
+        raise _unfetched(repository, filename, reason, remedy)
     console.info(f"fetching {filename} of {repository}")
     try:
         return Path(hf_hub_download(repository, filename))
@@ -53,20 +54,20 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
-def _check_reachable(repository: str, filename: str, remedy: str) -> None:
+def why_unreachable(endpoint: str) -> str | None:
+    """Why nothing can be fetched from `endpoint`, within seconds; None where it answers."""
     from huggingface_hub import constants
 
     if constants.is_offline_mode():
-        raise _unfetched(repository, filename, "HF_HUB_OFFLINE is set", remedy)
+        return "HF_HUB_OFFLINE is set"
     answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
     # A thread, because a name server that does not answer knows no timeout.
-    threading.Thread(target=_ask, args=(constants.ENDPOINT, answers), daemon=True).start()
+    threading.Thread(target=_ask, args=(endpoint, answers), daemon=True).start()
     try:
         reachable = answers.get(timeout=_SECONDS_TO_ANSWER)
     except queue.Empty:
         reachable = False
-    if not reachable:
-        raise _unfetched(repository, filename, f"{constants.ENDPOINT} does not answer", remedy)
+    return None if reachable else f"{endpoint} does not answer"
 
 
 def _ask(endpoint: str, answers: queue.SimpleQueue[bool]) -> None:

@@ -38,19 +38,28 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedSettings:
+class EmbedSettings(DeviceSettings):
     """`zsmld embed-labels`."""
 
-    source: str | None = setting(
-        None, "A GloVe or word2vec file (text, binary, gzipped), or open_clip:MODEL@WEIGHTS.", section="labels",
-        may_be_path=True,
+    source: tuple[str, ...] = setting(
+        (), "Where the vectors come from: FILE, gensim:NAME or open_clip:MODEL@WEIGHTS. Repeat it to set sources side "
+        "by side. See docs/labels.md.", section="labels", may_be_path=True, complete="source",
     )  # fmt: skip
     missing: str = setting(
         "error", "What to do with words that the source lacks.", section="labels", choices=("error", "skip")
     )
-    templates: Path | None = setting(
-        None, "Prompt templates for CLIP text, one a line, each with one {}.", section="labels"
-    )
+    compose: str = setting(
+        "mean", "How a phrase that the source lacks is composed of its words; sif gives frequent words less weight.",
+        section="labels", choices=("mean", "sif"),
+    )  # fmt: skip
+    forms: bool = setting(
+        False, "Take another form (singular, plural, with or without -ing) for a word that the source lacks.",
+        section="labels",
+    )  # fmt: skip
+    templates: str | None = setting(
+        None, "Prompt templates for CLIP text: a file with one a line, each with one {}, or a set: photo (default), "
+        "plain, clip, scene, imagenet-7, imagenet-80.", section="labels", may_be_path=True, complete="templates",
+    )  # fmt: skip
     embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File to write.", section="labels", flag="--output")
     force: bool = setting(False, "Replace the file if it exists.", section="labels")
 
@@ -146,12 +155,10 @@ class PredictSettings(DeviceSettings):
 
     labels: Path | None = setting(None, "Label file: the words to score. Any words.", section="predict")
     model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
-    source: str | None = setting(
-        None,
-        "Where the vectors of new words are, if not where the model's own came from.",
-        section="predict",
-        may_be_path=True,
-    )
+    source: tuple[str, ...] = setting(
+        (), "Where the vectors of new words are, if not where the model's own came from.", section="predict",
+        may_be_path=True, complete="source",
+    )  # fmt: skip
     missing: str = setting(
         "error", "What to do with words that have no vector.", section="predict", choices=("error", "skip")
     )

@@ -21,6 +21,7 @@ import torch
 
 from zsmld import files
 from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.provenance import Provenance
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
 SEEN = ("dog", "cat", "sea", "sky")
@@ -170,7 +171,7 @@ def with_source(path: str) -> Preparation:
 
     def prepare(folder: Path) -> None:
         table = LabelEmbeddings.load(folder / "runs/001/labels.safetensors")
-        moved = replace(table, provenance=replace(table.provenance, source=str(folder / path)))
+        moved = replace(table, provenance=Provenance((replace(table.provenance.parts[0], source=str(folder / path)),)))
         moved.save(folder / "runs/001/labels.safetensors", force=True)
 
     return prepare

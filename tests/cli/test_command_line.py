@@ -133,6 +133,25 @@ def test_a_signal_ends_a_run_in_one_line_and_it_can_go_on(sent, code, text, zsml
     assert Path("runs/latest").readlink() == Path("002")
 
 
+@pytest.mark.parametrize(("sent", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_that_strikes_in_a_finalizer_is_not_lost(sent, code, zsmld, monkeypatch):
+    class Dying:
+        def __del__(self):
+            # Python runs the handler here, and drops what it raises.
+            os.kill(os.getpid(), getattr(signal, sent))
+
+    def slow(*_arguments):
+        Dying()
+        time.sleep(30)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("zsmld.labels.sources.look_up_labels", slow)
+    told = zsmld("embed-labels", "labels.txt", "--output", "new.safetensors")
+    signal.signal(signal.SIGINT, before)
+    assert told.code == code and len(told.errors) == 1
+    assert not Path("new.safetensors").exists()
+
+
 def send_once_trained(folder, sent):
     deadline = time.monotonic() + 60
     while not (folder / "metrics.jsonl").exists() and time.monotonic() < deadline:

@@ -8,15 +8,21 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from zsmld.errors import InputError, UsageError
-from zsmld.labels.embeddings import LabelEmbeddings, Provenance
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.provenance import Provenance, SourceRecord
 
 LABELS = ("dog", "polar bear", "Café", "sea", "C#")
 
 
-def _table(labels=LABELS, width=4, seed=0, **provenance):
+RECORD = SourceRecord(
+    "/data/glove.txt", "sha256:00", "word_vectors", 4, composition="mean", coverage={"whole": 5, "lacking": 0}
+)
+CLIP = SourceRecord("open_clip:x@y", "sha256:01", "clip_text", 4, templates=("a {}.", "the {}"), note="n", weight=2.0)
+
+
+def _table(labels=LABELS, width=4, seed=0, parts=(RECORD,)):
     vectors = np.random.default_rng(seed).normal(size=(len(labels), width)).astype(np.float32)
-    origin = Provenance("/data/glove.txt", "sha256:00", "word_vectors")
-    return LabelEmbeddings(tuple(labels), vectors, tuple(f"whole: {x}" for x in labels), replace(origin, **provenance))
+    return LabelEmbeddings(tuple(labels), vectors, tuple(f"whole: {x}" for x in labels), Provenance(parts))
 
 
 def _header(data):
@@ -25,7 +31,7 @@ def _header(data):
 
 
 def test_saves_and_loads_every_bit(tmp_path):
-    table = _table(kind="clip_text", templates=("a {}.", "the {}"))
+    table = _table(parts=(RECORD, CLIP))
     table.save(tmp_path / "t.safetensors")
     again = LabelEmbeddings.load(tmp_path / "t.safetensors")
     assert (again.labels, again.routes, again.provenance) == (table.labels, table.routes, table.provenance)
@@ -46,7 +52,7 @@ def test_saving_is_repeatable_and_takes_any_memory_layout(tmp_path):
 
 
 def test_a_source_whose_name_is_no_text_can_be_saved(tmp_path):
-    _table(source="/data/gl\udcffve.txt").save(tmp_path / "t")
+    _table(parts=(replace(RECORD, source="/data/gl\udcffve.txt"),)).save(tmp_path / "t")
     assert LabelEmbeddings.load(tmp_path / "t").provenance.source == "/data/gl?ve.txt"
 
 
@@ -88,18 +94,32 @@ def _resaved(path, tensors=None, **changes):
     return path
 
 
+def _record(**changes):
+    return Provenance((RECORD,)).to_json()[0] | changes
+
+
+WRONG = [
+    ("source", 1), ("kind", "magic"), ("kind", []), ("composition", "sum"), ("width", "4"), ("weight", "1"),
+    ("forms", 1), ("templates", "a {}"), ("templates", [1]), ("coverage", []), ("coverage", {"whole": "x"}),
+    ("note", None),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"format_version": "2"}, r"format version 2, this zsmld reads up to 1\. Update zsmld"),
-        ({"source": None}, "metadata lacks 'source'"),
+        ({"format_version": "3"}, r"format version 3, this zsmld reads 2\. Update zsmld"),
+        ({"format_version": "1"}, r"format version 1, this zsmld reads 2\. Make it anew"),
+        ({"sources": None}, "metadata lacks 'sources'"),
         ({"labels": None, "routes": None}, "metadata lacks 'labels', 'routes'"),
         ({"content_digest": "sha256:00"}, "is damaged"),
         ({"labels": "[1, 2]"}, "no list of texts"),
         ({"labels": "["}, "not JSON"),
         ({"labels": '["a", "b"]'}, "2 labels, 5 routes and 5 embeddings"),
         ({"labels": '["a", "b", "c", "d", "A"]'}, "the same label"),
-        ({"kind": "magic"}, "kind 'magic'"),
+        ({"sources": "[]"}, "no list of sources"),
+        ({"sources": "[{}]"}, "other keys than expected"),
+        *(({"sources": json.dumps([_record(**{key: value})])}, "other types than expected") for key, value in WRONG),
         ({"shuffled": "x"}, "expected a seed"),
     ],
 )
@@ -156,16 +176,21 @@ def test_selects_in_the_order_and_spelling_asked_for():
 
 
 def test_the_fingerprint_is_of_the_space_alone():
-    base = _table().provenance
-    assert base.fingerprint == replace(base, source="/elsewhere").fingerprint
+    base = Provenance((RECORD,))
+    same = {"source": "/elsewhere", "coverage": {}, "note": "x", "forms": True}
+    for key, value in same.items():
+        assert Provenance((replace(RECORD, **{key: value}),)).fingerprint == base.fingerprint
     others = [
-        replace(base, source_digest="sha256:01"),
-        replace(base, kind="clip_text"),
-        replace(base, templates=("a {}",)),
-        replace(base, templates=("a {}", "b {}")),
-        replace(base, shuffled=0),
+        replace(RECORD, digest="sha256:01"),
+        replace(RECORD, kind="clip_text"),
+        replace(RECORD, templates=("a {}",)),
+        replace(RECORD, templates=("a {}", "b {}")),
+        replace(RECORD, composition="sif"),
+        replace(RECORD, weight=2.0),
     ]
-    assert len({each.fingerprint for each in [base, *others]}) == 6
+    several = [Provenance((RECORD, CLIP)), Provenance((CLIP, RECORD)), replace(base, shuffled=0)]
+    all_of_them = [base, *(Provenance((other,)) for other in others), *several]
+    assert len({each.fingerprint for each in all_of_them}) == 10
 
 
 @given(st.integers(2, 40), st.integers(0, 2**32))

@@ -56,11 +56,89 @@ def test_missing_labels_and_absent_sources_are_refused(glove, tmp_path, capsys):
         embed_labels(["sea"], source=tmp_path / "absent.txt")
 
 
+def test_missing_labels_are_named_with_their_lines_and_the_nearest_words(tmp_path, capsys):
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("airplane 1 2\nairship 2 1\npolar 3 4\ndog 5 6\n")
+    (tmp_path / "labels.txt").write_text("# mine\ndog\n\naeroplane\npolar aeroplane\n犬\n")
+    vocabulary = read_vocabulary(tmp_path / "labels.txt")
+    with pytest.raises(InputError) as caught:
+        embed_labels(vocabulary, source=vectors)
+    text = str(caught.value)
+    assert text.startswith(
+        f"{tmp_path / 'labels.txt'}:4: 3 of 4 labels have no vector in {vectors}: 'aeroplane' (line 4; "
+    )
+    assert "nearest: 'airplane'" in text and "(line 5; no 'aeroplane', nearest: 'airplane'" in text
+    assert "'犬' (line 6)" in text and "--missing skip" in text
+    assert "--forms" not in text
+    with pytest.raises(
+        InputError, match=r"nearest: 'dog'.* take other forms of a word with --forms, or leave them out"
+    ):
+        embed_labels(["dogs", "dog"], source=vectors)
+    assert embed_labels(vocabulary, source=vectors, missing="skip").labels == ("dog",)
+    assert "warning: left out, 3 of 4" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"2 of 2 labels .*Correct them\.$"):
+        embed_labels(["whale", "polar whale"], source=vectors, missing="skip")
+
+
+def test_only_the_first_ten_missing_labels_are_listed(glove):
+    with pytest.raises(InputError, match=r"'unknown9' \(position 10\) and 15 more"):
+        embed_labels([f"unknown{at}" for at in range(25)], source=glove)
+
+
+def test_how_many_labels_were_found_in_which_way_is_recorded(glove):
+    table = embed_labels(["dog", "CAT", "polar bear", "bears", "x"], source=glove, forms=True, missing="skip")
+    record = table.provenance.parts[0]
+    assert record.coverage == {"whole": 2, "composed": 1, "form": 1, "lacking": 1}
+    assert (record.kind, record.width, record.composition, record.forms) == ("word_vectors", 2, "mean", True)
+    assert table.provenance.normalisation == "none"
+
+
+def test_sources_stand_side_by_side_with_their_weights(glove, tiny_clip):
+    labels = ["sea", "dog", "cat"]
+    both = embed_labels(labels, source=[glove, f"{tiny_clip}::weight=3"], templates="plain", device="cpu")
+    words, clip = embed_labels(labels, source=glove), embed_labels(labels, source=tiny_clip, templates="plain")
+    assert both.width == 2 + 8
+    np.testing.assert_allclose(np.linalg.norm(both.vectors, axis=1), 1, atol=1e-6)
+
+    def cosines(vectors):
+        units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return units @ units.T
+
+    mixed = (cosines(words.vectors) + 3 * cosines(clip.vectors)) / 4
+    np.testing.assert_allclose(cosines(both.vectors), mixed, atol=1e-6)
+    assert both.routes[0] == "whole: sea; clip: 1 template"
+    assert [part.weight for part in both.provenance.parts] == [1.0, 3.0]
+    assert both.provenance.source == f"{glove} + {tiny_clip}" and "sqrt" in both.provenance.normalisation
+    other = embed_labels(labels, source=[glove, tiny_clip], templates="plain", device="cpu")
+    assert other.provenance.fingerprint != both.provenance.fingerprint
+
+
+def test_a_label_that_one_of_several_sources_lacks_is_missing(glove, tiny_clip, capsys):
+    with pytest.raises(InputError, match=r"1 of 2 labels have no vector in \S*glove\.txt: 'whale'"):
+        embed_labels(["sea", "whale"], source=[glove, tiny_clip])
+    assert embed_labels(["sea", "whale"], source=[tiny_clip, glove], missing="skip").labels == ("sea",)
+
+
+def test_tables_of_several_sources_are_extended_like_they_were_made(glove, tiny_clip, tmp_path):
+    sources = [f"{glove}::weight=2", tiny_clip]
+    table = embed_labels(["sea", "dog"], source=sources, templates=["a {}"], compose="sif", forms=True, device="cpu")
+    whole = embed_labels(["bears", "polar bear"], source=sources, templates=["a {}"], compose="sif", forms=True)
+    more = embed_like(["bears", "dog", "polar bear"], table, device="cpu")
+    np.testing.assert_allclose(more.vectors[[0, 2]], whole.vectors, atol=1e-6)
+    assert np.array_equal(more.vectors[1], table.vectors[1]) and more.provenance == table.provenance
+    moved = tmp_path / "moved.txt"
+    glove.rename(moved)
+    again = embed_like(["bears"], table, source=[moved, tiny_clip], device="cpu")
+    np.testing.assert_allclose(again.vectors, more.vectors[:1], atol=1e-6)
+    with pytest.raises(UsageError, match="1 sources are given, the label embeddings were made of 2"):
+        embed_like(["bears"], table, source=moved)
+
+
 def test_templates_are_for_clip_only(glove, tiny_clip, tmp_path):
     (tmp_path / "templates.txt").write_text("one {}\n")
-    assert embed_labels(["sea"], source=tiny_clip, templates=tmp_path / "templates.txt").provenance.templates == (
-        "one {}",
-    )
+    assert embed_labels(["sea"], source=tiny_clip, templates=tmp_path / "templates.txt").provenance.parts[
+        0
+    ].templates == ("one {}",)
     with pytest.raises(UsageError, match="templates are for CLIP"):
         embed_labels(["sea"], source=glove, templates=tmp_path / "templates.txt")
 
@@ -87,7 +165,7 @@ def test_new_labels_are_embedded_with_the_table_s_own_source(glove, tmp_path):
     more = embed_like(["bear", "DOG", "polar bear", "sea"], altered)
     assert more.labels == ("bear", "DOG", "polar bear", "sea")
     assert more.vectors.tolist() == [[9, 1], [2, 3], [8, 4.5], [6, 7]]
-    assert more.routes[2] == "composed: polar + bear"
+    assert more.routes[2] == "composed (mean): polar + bear"
     assert more.provenance == table.provenance
     assert embed_like(["bear"], table).provenance == table.provenance
     moved = tmp_path / "moved.txt"
@@ -125,3 +203,18 @@ def test_clip_tables_are_extended_with_their_own_templates(tiny_clip, tmp_path):
     more = embed_like(["cat", "sea", "dog"], whole.select(["dog"]))
     np.testing.assert_allclose(more.vectors, whole.vectors[[2, 0, 1]], atol=1e-6)
     assert more.provenance == whole.provenance
+
+
+@pytest.mark.realdata
+def test_all_nus_wide_tags_have_a_vector_in_every_form_of_the_table(shared_data):
+    tags = shared_data / "nus_wide" / "TagList1k.txt"
+    concepts = shared_data / "nus_wide" / "Concepts81.txt"
+    vectors = shared_data / "vectors"
+    text = embed_labels(tags, source=vectors / "glove_nus_wide_1006.300d.txt.gz")
+    pickled = embed_labels(tags, source=f"{vectors / 'lesa_nus_wide_glove.300d.pkl'}::words={tags},{concepts}")
+    assert (len(text), text.width) == (len(pickled), pickled.width) == (1000, 300)
+    np.testing.assert_allclose(text.vectors, pickled.vectors, atol=1e-5)
+    both = embed_labels(
+        tags, source=[vectors / "sdl_nus_wide_1006.300d.npz", f"{vectors / 'glove_nus_wide_1006.300d.txt.gz'}"]
+    )
+    assert both.width == 600 and [part.coverage["whole"] for part in both.provenance.parts] == [1000, 1000]

@@ -16,11 +16,16 @@ from zsmld.decoder.model_folder import TrainedModel, load_model, save_model
 from zsmld.errors import InputError, UsageError
 from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.opening import ImageError
-from zsmld.labels.embeddings import LabelEmbeddings, Provenance
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.provenance import Provenance, SourceRecord
 from zsmld.prediction.output import as_csv, as_jsonl, as_table
 from zsmld.prediction.tagging import Prediction, ScoredLabel, find_images
 
 LABELS = ("dog", "sea", "[red]", "=cmd()")
+
+
+def _from(source, digest):
+    return Provenance((SourceRecord(source, digest, "word_vectors", 6, composition="mean"),))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def folder(tmp_path_factory):
     backbone = create_backbone(BackboneSpec("timm:test_vit", "random", image_size=32))
     head = MLDecoder(backbone.channels, label_features=6, width=16, heads=2, feed_forward=16, centred=True)
     vectors = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
-    table = LabelEmbeddings(LABELS, vectors, ("whole",) * 4, Provenance("absent.txt", "sha256:0", "word_vectors"))
+    table = LabelEmbeddings(LABELS, vectors, ("whole",) * 4, _from("absent.txt", "sha256:0"))
     path = tmp_path_factory.mktemp("model")
     save_model(
         path, ZeroShotModel(backbone, head), seen=LABELS[:2], labels=table, backbone_trained=False, about={"a": "b"}
@@ -93,9 +98,7 @@ def test_new_words_need_their_source_and_other_spaces_are_refused(tagger):
     with pytest.raises(InputError, match=r"absent\.txt.*--source"):
         tagger.embed(["zebra"])
     assert tagger.embed(["Sea", "DOG"]).labels == ("Sea", "DOG")
-    foreign = LabelEmbeddings(
-        ("a",), np.ones((1, 6), np.float32), ("x",), Provenance("b.txt", "sha256:1", "word_vectors")
-    )
+    foreign = LabelEmbeddings(("a",), np.ones((1, 6), np.float32), ("x",), _from("b.txt", "sha256:1"))
     with pytest.raises(InputError, match=r"b\.txt, the model was trained with absent\.txt"):
         tagger.embed(foreign)
 

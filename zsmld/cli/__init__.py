@@ -6,7 +6,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 import click
@@ -49,8 +50,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; the one place where exceptions become messages."""
     signal.signal(signal.SIGTERM, _terminate)
     keep_freed_memory()
+    with _signals_kept():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        code = _invoke(sys.argv[1:] if arguments is None else list(arguments))
+        code = _invoke(arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -96,3 +102,23 @@ def _as_usage_error(error: click.ClickException) -> UsageError:
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Send a signal again whose exception was lost: Python drops what is raised while an object is finalised."""
+    before = sys.unraisablehook
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        for kind, number in ((Terminated, signal.SIGTERM), (KeyboardInterrupt, signal.SIGINT)):
+            if issubclass(lost.exc_type, kind):
+                # Not at once: it would strike in this hook, and be lost again.
+                threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+                return
+        before(lost)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from zsmld import console
+from zsmld.cli.completion import COMPLETERS
 from zsmld.config import Workspace, check_keys, flag_of, resolve, value_type
 from zsmld.settings import ALL_SETTINGS
 
@@ -58,7 +59,10 @@ def _option(settings: type, field: dataclasses.Field[Any]) -> Callable[[Any], An
         return click.option(
             flag, field.name, metavar="NUMBERS", help=text, callback=lambda _c, _p, value: _split(value)
         )
-    return click.option(flag, field.name, type=kind or str, metavar=metavar, multiple=is_list, help=text)
+    return click.option(
+        flag, field.name, type=kind or str, metavar=metavar, multiple=is_list, help=text,
+        shell_complete=COMPLETERS.get(rules["complete"]),
+    )  # fmt: skip
 
 
 def _split(value: str | None) -> tuple[str, ...] | None:

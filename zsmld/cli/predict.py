@@ -38,7 +38,9 @@ def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
     paths = find_images(images)
     vocabulary = read_vocabulary(settings.labels)
     tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
-    embedded = tagger.embed(vocabulary, source=settings.source, missing=settings.missing)
+    embedded = tagger.embed(
+        vocabulary, source=settings.source or None, missing="skip" if settings.missing == "skip" else "error"
+    )
     failed = 0
 
     def counted() -> Iterator[Prediction]:

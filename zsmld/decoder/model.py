@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from zsmld.decoder.head import MLDecoder
-from zsmld.errors import EnvironmentFailure
 from zsmld.images.backbones import Backbone
 
 
@@ -27,17 +25,3 @@ class ZeroShotModel(nn.Module):
         """(B,3,H,W) images and (L,E) label embeddings → (B,L) logits."""
         logits: Tensor = self.head(self.backbone(images), label_embeddings)
         return logits
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a `--device` setting; `auto` takes a GPU where there is one.
-
-    Raises:
-        EnvironmentFailure: a device that this machine lacks.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "cpu")
-    if not available[name]:
-        raise EnvironmentFailure(f"--device {name}: this machine has none", remedy="Use --device cpu.")
-    return torch.device(name)

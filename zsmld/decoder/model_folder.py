@@ -144,8 +144,13 @@ An ML-Decoder head in zero-shot mode: it scores photographs for any words that h
 | | |
 |---|---|
 | trained on | {len(seen)} labels: {", ".join(seen[:10])}{", ..." if len(seen) > 10 else ""} |
-| label vectors | {labels.width} numbers from {Path(labels.provenance.source).name} ({labels.provenance.kind}) |
+| label vectors | {labels.width} numbers from {_told_source(labels)} |
 {rows}
 
     zsmld predict photo.jpg --labels words.txt --model THIS_FOLDER
 """
+
+
+def _told_source(labels: LabelEmbeddings) -> str:
+    """The sources without their folders, which mean nothing on another machine."""
+    return " + ".join(f"{Path(part.source).name} ({part.kind})" for part in labels.provenance.parts)

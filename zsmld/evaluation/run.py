@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from zsmld import config, files
 from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
-from zsmld.decoder.model import pick_device
 from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
+from zsmld.devices import pick_device
 from zsmld.errors import UsageError
 from zsmld.evaluation.metrics import average_precision
 from zsmld.evaluation.protocols import Protocol, figures, generalised

@@ -7,95 +7,80 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsmld import console, files
-from zsmld.errors import InputError
+from zsmld import console
 from zsmld.labels.clip_models import load_clip
-from zsmld.labels.embeddings import LabelEmbeddings, Provenance
-from zsmld.labels.vocabulary import vocabulary_of
 
 PROMPTS_AT_ONCE = 256
 
 
-def read_templates(path: Path | None = None) -> tuple[str, ...]:
-    """Prompt templates, one a line with exactly one `{}`; without `path`, those that ship with zsmld.
-
-    Raises:
-        InputError: no template, or a line without exactly one `{}`.
-    """
-    if path is None:
-        text = resources.files("zsmld.labels").joinpath("templates", "photo.txt").read_text("utf-8")
-    else:
-        text = files.read_text(path)
-    templates = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        template = line.strip()
-        if template and not template.startswith("#"):
-            _check_template(template, path, number)
-            templates.append(template)
-    if not templates:
-        raise InputError("holds no template, expected one a line such as 'a photo of a {}.'", path=path)
-    return tuple(templates)
-
-
-def _check_template(template: str, path: Path | None = None, line: int | None = None) -> None:
-    if template.count("{}") != 1:
-        problem = f"template {template!r} has {template.count('{}')} places for the label, expected one {{}}"
-        raise InputError(problem, path=path, line=line)
-
-
-def embed_clip_text(labels: Sequence[str], spec: str, *, templates: Sequence[str] | None = None) -> LabelEmbeddings:
+def embed_prompts(
+    labels: Sequence[str], spec: str, templates: Sequence[str], *, device: str = "auto"
+) -> tuple[NDArray[np.float32], str, str]:
     """Embed `labels` with a CLIP text tower.
 
     For each label, the text features of all its prompts are L2-normalised and averaged, and the mean is normalised
-    again. Underscores of a label are written as spaces.
+    again. Underscores of a label are written as spaces. Memory does not grow with labels × templates: prompts are made
+    and encoded a batch at a time.
 
     Args:
         labels: L labels.
         spec: `open_clip:MODEL@WEIGHTS`, `open_clip:local-dir:FOLDER` or `open_clip:hf-hub:ORG/NAME`.
-        templates: prompts with one `{}` each; by default those of `read_templates`.
+        templates: prompts with one `{}` each.
+        device: auto, cpu, cuda or mps.
+
+    Returns:
+        (L,E) float32 of length 1 each, the source with its path made absolute, and the text tower's digest.
 
     Raises:
-        UsageError, InputError, EnvironmentFailure: as `load_clip`; a template without exactly one `{}`.
+        UsageError, InputError, EnvironmentFailure: as `load_clip` and `pick_device`.
     """
-    vocabulary = vocabulary_of(labels)
-    chosen = read_templates() if templates is None else tuple(templates)
-    if not chosen:
-        raise InputError("no templates given, expected at least one such as 'a photo of a {}.'")
-    for template in chosen:
-        _check_template(template)
+    # Word vectors need no torch, which takes seconds to import.
+    from zsmld.devices import pick_device
+
+    place = pick_device(device)
     model, tokenizer, source = load_clip(spec)
-    return LabelEmbeddings(
-        labels=vocabulary.labels,
-        vectors=_features(model, tokenizer, vocabulary.labels, chosen),
-        routes=(f"clip: {len(chosen)} templates",) * len(vocabulary),
-        provenance=Provenance(source.spec, text_tower_digest(model), "clip_text", chosen),
-    )
+    digest = text_tower_digest(model)
+    return _features(model.to(place), tokenizer, labels, templates), source.spec, digest
 
 
 def _features(model: Any, tokenizer: Any, labels: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
     import torch
 
+    place = next(model.parameters()).device
     at_once = max(1, PROMPTS_AT_ONCE // len(templates))
-    rows = []
+    rows = np.empty((len(labels), 0), np.float32)
+    cut: list[str] = []
     with torch.inference_mode(), console.progress("embedding labels", len(labels)) as meter:
         for start in range(0, len(labels), at_once):
             some = labels[start : start + at_once]
             prompts = [template.replace("{}", label.replace("_", " ")) for label in some for template in templates]
-            pieces = [
-                model.encode_text(tokenizer(prompts[at : at + PROMPTS_AT_ONCE]), normalize=True)
-                for at in range(0, len(prompts), PROMPTS_AT_ONCE)
-            ]
+            pieces = []
+            for at in range(0, len(prompts), PROMPTS_AT_ONCE):
+                tokens = tokenizer(prompts[at : at + PROMPTS_AT_ONCE])
+                cut += _cut_prompts(tokenizer, tokens, prompts[at : at + PROMPTS_AT_ONCE])
+                pieces.append(model.encode_text(tokens.to(place), normalize=True).float())
             mean = torch.cat(pieces).view(len(some), len(templates), -1).mean(dim=1)
-            rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
+            features = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+            if not start:
+                rows = np.empty((len(labels), features.shape[1]), np.float32)
+            rows[start : start + len(some)] = features
             meter.advance(len(some))
-    return np.concatenate(rows)
+    if cut:
+        console.warn(f"{len(cut)} prompts are longer than the text tower reads and were cut, the first: {cut[0]!r}")
+    return rows
+
+
+def _cut_prompts(tokenizer: Any, tokens: Any, prompts: Sequence[str]) -> list[str]:
+    """Which prompts lost their end: those that fill the context and would go on in a longer one."""
+    length = tokens.shape[1]
+    padding = tokenizer([""])[0, -1]
+    full = (tokens[:, -1] != padding).nonzero().flatten().tolist()
+    return [prompts[row] for row in full if tokenizer([prompts[row]], context_length=length + 1)[0, -1] != padding]
 
 
 def text_tower_digest(model: Any) -> str:

@@ -1,7 +1,7 @@
 """Label embeddings: labels, their vectors, and where these came from; one safetensors file.
 
 The file holds one tensor, `embeddings` (L,E) float32, and metadata as text: `labels` and `routes` (JSON lists),
-`source`, `source_digest`, `kind`, `templates` (JSON list), `shuffled` (the seed, for the control only),
+`sources` (a JSON list of `SourceRecord`), `normalisation`, `shuffled` (the seed, for the control only),
 `format_version` and `content_digest`. The last covers the tensor and all other metadata, because safetensors
 itself loads a file with a flipped bit without a word.
 """
@@ -12,50 +12,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zsmld import files
 from zsmld.errors import InputError
+from zsmld.labels.provenance import Provenance, SourceRecord
 from zsmld.labels.vocabulary import canonical, vocabulary_of
 from zsmld.tensors import read_tensors, write_tensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSOR = "embeddings"
-_REQUIRED = ("labels", "routes", "source", "source_digest", "kind", "templates", "format_version", "content_digest")
+_REQUIRED = ("labels", "routes", "sources", "format_version", "content_digest")
 _MAKE_ANEW = "Make it anew with zsmld embed-labels."
-
-Kind = Literal["word_vectors", "clip_text"]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where label embeddings came from.
-
-    Attributes:
-        source: the source as it was given, its path made absolute.
-        source_digest: SHA-256 of the word-vector file, or of the text tower's parameters.
-        kind: how the vectors were made.
-        templates: the prompt templates of a CLIP text tower, else empty.
-        shuffled: the seed with which the rows were permuted (a control), None for a true table.
-    """
-
-    source: str
-    source_digest: str
-    kind: Kind
-    templates: tuple[str, ...] = ()
-    shuffled: int | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the space: tables with the same fingerprint can be used together.
-
-        It covers everything but the source's path. The embedding width follows from the source's content.
-        """
-        parts = [self.kind, self.source_digest, list(self.templates), self.shuffled]
-        return files.digest_bytes(files.to_json(parts).encode())
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +122,8 @@ class LabelEmbeddings:
             "labels": files.to_json(list(self.labels)),
             "routes": files.to_json(list(self.routes)),
             # A path may hold bytes that are no text; safetensors stores text only.
-            "source": self.provenance.source.encode("utf-8", "replace").decode(),
-            "source_digest": self.provenance.source_digest,
-            "kind": self.provenance.kind,
-            "templates": files.to_json(list(self.provenance.templates)),
+            "sources": files.to_json(self.provenance.to_json()).encode("utf-8", "replace").decode(),
+            "normalisation": self.provenance.normalisation,
             "format_version": str(FORMAT_VERSION),
         }
         if self.provenance.shuffled is not None:
@@ -193,35 +162,36 @@ def listed(labels: Sequence[str], most: int = 10) -> str:
 def _check_metadata(metadata: Mapping[str, str]) -> None:
     version = metadata.get("format_version", "")
     if version.isascii() and version.isdecimal() and int(version) > FORMAT_VERSION:
-        raise InputError(
-            f"has format version {version}, this zsmld reads up to {FORMAT_VERSION}", remedy="Update zsmld."
-        )
+        raise InputError(f"has format version {version}, this zsmld reads {FORMAT_VERSION}", remedy="Update zsmld.")
+    if version == "1":
+        raise InputError(f"has format version 1, this zsmld reads {FORMAT_VERSION}")
     absent = [key for key in _REQUIRED if key not in metadata]
     if absent:
         raise InputError(f"is no file of label embeddings: its metadata lacks {listed(absent)}")
 
 
 def _texts(metadata: Mapping[str, str], key: str) -> tuple[str, ...]:
-    try:
-        texts = json.loads(metadata[key])
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"its metadata {key!r} is not JSON") from error
+    texts = _json(metadata, key)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise InputError(f"its metadata {key!r} is no list of texts")
     return tuple(texts)
 
 
+def _json(metadata: Mapping[str, str], key: str) -> Any:
+    try:
+        return json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"its metadata {key!r} is not JSON") from error
+
+
 def _provenance(metadata: Mapping[str, str]) -> Provenance:
-    kind = metadata["kind"]
+    records = _json(metadata, "sources")
     seed = metadata.get("shuffled")
-    if kind not in ("word_vectors", "clip_text"):
-        raise InputError(f"its vectors are of the kind {kind!r}, expected word_vectors or clip_text")
+    if not isinstance(records, list) or not records:
+        raise InputError("its metadata 'sources' is no list of sources")
     if seed is not None and not (seed.isascii() and seed.isdecimal()):
         raise InputError(f"its metadata 'shuffled' is {seed!r}, expected a seed")
     return Provenance(
-        source=metadata["source"],
-        source_digest=metadata["source_digest"],
-        kind="clip_text" if kind == "clip_text" else "word_vectors",
-        templates=_texts(metadata, "templates"),
+        parts=tuple(SourceRecord.from_json(record) for record in records),
         shuffled=None if seed is None else int(seed),
     )

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsmld.decoder.model import pick_device
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.decoder.scoring import score_files
+from zsmld.devices import pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
-from zsmld.labels.sources import embed_like
+from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
@@ -63,7 +63,11 @@ class ZeroShotTagger:
         return cls(load_model(Path(folder)), device)
 
     def embed(
-        self, labels: Vocabulary | Sequence[str] | LabelEmbeddings, *, source: str | None = None, missing: str = "error"
+        self,
+        labels: Vocabulary | Sequence[str] | LabelEmbeddings,
+        *,
+        source: Sources | None = None,
+        missing: str = "error",
     ) -> LabelEmbeddings:
         """Vectors of any words, in the space that the model was trained in.
 
@@ -72,7 +76,9 @@ class ZeroShotTagger:
         """
         table = self.trained.labels
         if not isinstance(labels, LabelEmbeddings):
-            return embed_like(labels, table, source=source, missing="skip" if missing == "skip" else "error")
+            return embed_like(
+                labels, table, source=source, missing="skip" if missing == "skip" else "error", device=self.device.type
+            )
         if labels.provenance.fingerprint != table.provenance.fingerprint:
             raise InputError(
                 f"the label embeddings come from {labels.provenance.source}, the model was trained with "

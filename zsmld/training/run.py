@@ -14,9 +14,10 @@ from zsmld import config, console, files
 from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.head import MLDecoder
-from zsmld.decoder.model import ZeroShotModel, pick_device
+from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import save_model
 from zsmld.decoder.queries import LabelQueries
+from zsmld.devices import pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
 from zsmld.images.token_cache import TokenCache, cache_folder
