@@ -1,6 +1,6 @@
 """Fuzz the reader of fastText's `.bin` models.
 
-    python scripts/fuzz/fuzz_fasttext.py CORPUS -max_total_time=3600
+python scripts/fuzz/fuzz_fasttext.py CORPUS -max_total_time=3600
 """
 
 from __future__ import annotations
