@@ -277,7 +277,7 @@ ROWS = b"".join(f"w{at} 0.{at} 1\n".encode() for at in range(100, 900))
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda data: _patched(data, 8, b"\x01\x00"), "cannot be read: it is encrypted. Unpack it yourself"),
+        (lambda data: _patched(data, 8, b"\x01\x00"), "is an encrypted zip archive. Unpack it yourself"),
         (lambda data: _patched(data, 10, b"\x63\x00"), "cannot be read: that compression method"),
         # A bomb that gives itself out for ten bytes, and one for sixty packed ones.
         (lambda data: _patched(data, 24, struct.pack("<I", 10)), "damaged zip archive: Bad CRC"),

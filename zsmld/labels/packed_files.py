@@ -24,7 +24,8 @@ BLOCK = 1 << 20
 GZIP = b"\x1f\x8b"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MOST_MEMBERS = 200
-_FETCH_AGAIN = "Fetch it again."
+_ENCRYPTED = 1
+_FETCH_AGAIN, _UNPACK = "Fetch it again.", "Unpack it yourself."
 # What the libraries raise on bytes that are not what they should be; OSError is bz2's and gzip's.
 _DAMAGE = (
     EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, struct.error, ValueError, OverflowError,
@@ -75,9 +76,8 @@ def _damaged(error: BaseException, path: Path, kind: str) -> InputError:
     if isinstance(error, EOFError):
         return InputError(f"is a truncated {kind}", path=path, remedy=_FETCH_AGAIN)
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    if isinstance(error, NotImplementedError) or "password" in reason:
-        reason = "it is encrypted" if "password" in reason else reason.lower()
-        return InputError(f"is a {kind} that cannot be read: {reason}", path=path, remedy="Unpack it yourself.")
+    if isinstance(error, NotImplementedError):
+        return InputError(f"is a {kind} that cannot be read: {reason.lower()}", path=path, remedy=_UNPACK)
     return InputError(f"is a damaged {kind}: {reason[:200]}", path=path, remedy=_FETCH_AGAIN)
 
 
@@ -141,7 +141,9 @@ def choose_member(path: Path, asked: str | None, suits: Callable[[str], bool]) -
         if not is_zip:
             return None
         with _opened_archive(stream, path) as archive:
-            names = [name for name in archive.namelist() if _is_data(name)]
+            names = [member.filename for member in archive.infolist() if _is_data(member.filename)]
+            if any(member.flag_bits & _ENCRYPTED for member in archive.infolist()):
+                raise InputError("is an encrypted zip archive", path=path, remedy=_UNPACK)
     if asked is not None:
         if asked not in names:
             raise InputError(

@@ -9,6 +9,7 @@ from typing import IO
 
 from zsmld.errors import InputError
 from zsmld.labels.binary_rows import BinaryRows
+from zsmld.labels.fasttext_files import FastTextFile
 from zsmld.labels.packed_files import choose_member, open_content
 from zsmld.labels.vector_forms import Form, tell_form
 from zsmld.labels.vector_rows import Rows, TextRows, WantedRows
@@ -19,7 +20,7 @@ def open_vector_file(path: Path, *, member: str | None = None) -> WordSource:
     """Open a file of word vectors; its form and its packing are told from its content.
 
     Args:
-        path: GloVe text, word2vec text or binary, or fastText's `.vec`; plain, gzipped or in a zip archive.
+        path: GloVe text, word2vec text or binary, or fastText's `.vec` or `.bin`; plain, gzipped or in a zip archive.
         member: which member of a zip archive; None for the only one that holds word vectors.
 
     Raises:
@@ -28,7 +29,8 @@ def open_vector_file(path: Path, *, member: str | None = None) -> WordSource:
     """
     path = Path(path)
     chosen = choose_member(path, member, lambda name: _holds_vectors(path, name))
-    return VectorFile(path, chosen, tell_form(path, chosen))
+    form = tell_form(path, chosen)
+    return FastTextFile(path, chosen) if form.fasttext else VectorFile(path, chosen, form)
 
 
 def _holds_vectors(path: Path, member: str) -> bool:
