@@ -95,7 +95,7 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         table = table.shuffled(settings.seed)
     dataset = read_annotations(settings.annotations, settings.images)
     dataset.part("train")
-    dataset = dataset.where(lambda record: record.split != "test")
+    dataset = dataset.take(~dataset.is_of("test"))
     truth = dataset.targets(seen.labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     positives = truth[training_rows].sum(axis=0)
