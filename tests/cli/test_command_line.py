@@ -17,9 +17,10 @@ import pytest
 
 from zsmld.cli import main
 from zsmld.config import flag_of
-from zsmld.settings import EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
+from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
 
 SETTINGS = {
+    "check": CheckSettings,
     "embed-labels": EmbedSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
