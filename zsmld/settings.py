@@ -38,16 +38,13 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedSettings(DeviceSettings):
-    """`zsmld embed-labels`."""
+class SourceSettings(DeviceSettings):
+    """Where vectors of words come from, and how words are turned into them."""
 
     source: tuple[str, ...] = setting(
         (), "Where the vectors come from: FILE, gensim:NAME or open_clip:MODEL@WEIGHTS. Repeat it to set sources side "
         "by side. See docs/labels.md.", section="labels", may_be_path=True, complete="source",
     )  # fmt: skip
-    missing: str = setting(
-        "error", "What to do with words that the source lacks.", section="labels", choices=("error", "skip")
-    )
     compose: str = setting(
         "mean", "How a phrase that the source lacks is composed of its words; sif gives frequent words less weight.",
         section="labels", choices=("mean", "sif"),
@@ -60,8 +57,32 @@ class EmbedSettings(DeviceSettings):
         None, "Prompt templates for CLIP text: a file with one a line, each with one {}, or a set: photo (default), "
         "plain, clip, scene, imagenet-7, imagenet-80.", section="labels", may_be_path=True, complete="templates",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSettings(SourceSettings):
+    """`zsmld embed-labels`."""
+
+    missing: str = setting(
+        "error", "What to do with words that the source lacks.", section="labels", choices=("error", "skip")
+    )
     embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File to write.", section="labels", flag="--output")
     force: bool = setting(False, "Replace the file if it exists.", section="labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings(SourceSettings):
+    """`zsmld check`."""
+
+    seen: Path | None = setting(None, "Label file: the words to train on.", section="labels")
+    unseen: Path | None = setting(None, "Label file: the words never trained on.", section="labels")
+    embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File that embed-labels wrote.", section="labels")
+    json: bool = setting(False, "Print one JSON object, with every finding.", section="check")
+    plot: Path | None = setting(None, "Draw the vocabulary in two dimensions, as an SVG picture.", section="check")
+    split_into: Path | None = setting(
+        None, "Folder for seen.txt without the unseen labels, unseen.txt, and labels.txt with both.", section="check"
+    )
+    force: bool = setting(False, "Replace files that exist.", section="check")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,4 +197,4 @@ class SampleSettings:
     seed: int = setting(0, "Seed of the drawings, captions and vectors.", section="sample", minimum=0, below=2**32)
 
 
-ALL_SETTINGS = (EmbedSettings, TrainSettings, EvalSettings, PredictSettings, SampleSettings)
+ALL_SETTINGS = (EmbedSettings, CheckSettings, TrainSettings, EvalSettings, PredictSettings, SampleSettings)

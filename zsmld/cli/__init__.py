@@ -13,6 +13,7 @@ from types import FrameType
 import click
 
 from zsmld import __version__, console
+from zsmld.cli.check import check
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
 from zsmld.cli.predict import predict
@@ -42,7 +43,7 @@ def main() -> None:
     """
 
 
-for command in (sample, embed_labels, train, evaluate, predict):
+for command in (sample, embed_labels, check, train, evaluate, predict):
     main.add_command(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zsmld import console
-from zsmld.cli.options import settings_options
+from zsmld.cli.options import manner_of, settings_options
 from zsmld.errors import UsageError
 from zsmld.settings import EmbedSettings
 
@@ -45,12 +45,7 @@ def embed_labels(settings: EmbedSettings, labels: Path | None, explained: tuple[
     from zsmld.labels.explain import told_coverage
     from zsmld.labels.vocabulary import read_vocabulary
 
-    manner = sources.Manner(
-        templates=settings.templates,
-        compose="sif" if settings.compose == "sif" else "mean",
-        forms=settings.forms,
-        device=settings.device,
-    )
+    manner = manner_of(settings)
     if explained:
         _explain(explained, settings, manner)
         return

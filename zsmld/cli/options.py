@@ -6,14 +6,17 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zsmld import console
 from zsmld.cli.completion import COMPLETERS
 from zsmld.config import Workspace, check_keys, flag_of, resolve, value_type
-from zsmld.settings import ALL_SETTINGS
+from zsmld.settings import ALL_SETTINGS, SourceSettings
+
+if TYPE_CHECKING:
+    from zsmld.labels.sources import Manner
 
 F = TypeVar("F", bound=Callable[..., Any])
 _METAVARS = {Path: "PATH", int: "INTEGER", float: "NUMBER", str: "TEXT"}
@@ -73,3 +76,15 @@ def _shown_default(field: dataclasses.Field[Any]) -> str:
     if field.default in (None, False, ()):
         return ""
     return f"  [default: {field.default}]"
+
+
+def manner_of(settings: SourceSettings) -> Manner:
+    """How labels are turned into vectors."""
+    from zsmld.labels.sources import Manner
+
+    return Manner(
+        templates=settings.templates,
+        compose="sif" if settings.compose == "sif" else "mean",
+        forms=settings.forms,
+        device=settings.device,
+    )

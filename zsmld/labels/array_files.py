@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from zsmld.errors import InputError
-from zsmld.labels.array_containers import Contents, Stored, form_of, open_contents
+from zsmld.labels.array_containers import form_of, open_contents
+from zsmld.labels.array_stored import Contents, Stored
 from zsmld.labels.array_tables import Part, Table, check_order, dropped, join, lay
 from zsmld.labels.array_types import AnyArray, shortened
 from zsmld.labels.array_words import WordList, as_texts, in_alphabetical_order, read_words, word_list

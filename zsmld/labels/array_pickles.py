@@ -27,7 +27,7 @@ _REMEDY = "Save the arrays with numpy.savez, or as safetensors."
 LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 # Protocols 2 to 5 say so; the older ones are told by what arrays, lists and dictionaries of texts begin with.
 _START = re.compile(
-    rb"\x80[\x02-\x05]|\(+[ld]p\d+\n|[\]}]q\x00"
+    rb"\x80[\x02-\x05]|\(+[ld]p\d+\n|\([VSI][^\n]{1,200}\np\d+\n|[\]}]q\x00"
     rb"|\(*c(?:numpy[\w.]*|torch[\w.]*|_codecs|collections|builtins|__builtin__|os|posix|nt|subprocess)\n"
 )
 _MALFORMED = (

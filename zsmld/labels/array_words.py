@@ -13,7 +13,7 @@ import numpy as np
 
 from zsmld import files
 from zsmld.errors import InputError
-from zsmld.labels.array_containers import ALONE, form_of, open_contents
+from zsmld.labels.array_containers import form_of, open_contents
 from zsmld.labels.array_pickles import resolved
 from zsmld.labels.array_types import text_of, texts_in
 
@@ -87,7 +87,7 @@ def _texts(path: Path) -> list[str]:
     if isinstance(contents.value, list):
         return [text_of(item) for item in contents.value]
     lists = [stored for stored in contents.stored if stored.kind and stored.kind in "US"]
-    if len(lists) != 1 or (lists[0].name == ALONE and len(contents.stored) > 1):
+    if len(lists) != 1:
         raise InputError(f"holds {len(lists)} lists of texts, expected one")
     return as_texts(lists[0].read())
 

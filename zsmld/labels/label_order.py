@@ -66,11 +66,13 @@ def related_pairs(words: Sequence[str]) -> Pairs:
 
     Where there are more pairs, a seeded sample.
     """
+    # Names such as class_0012 look alike and mean nothing.
+    spoken = [place for place, word in enumerate(words) if not any(character.isdigit() for character in word)]
     families: dict[str, list[int]] = defaultdict(list)
-    for place, word in enumerate(words):
-        families[_stem(word)].append(place)
+    for place in spoken:
+        families[_stem(words[place])].append(place)
     found = {pair for family in families.values() if len(family) <= _LARGEST_FAMILY for pair in combinations(family, 2)}
-    by_name = sorted(range(len(words)), key=words.__getitem__)
+    by_name = sorted(spoken, key=words.__getitem__)
     found |= {(min(pair), max(pair)) for pair in pairwise(by_name) if _begin_alike(words[pair[0]], words[pair[1]])}
     pairs = np.array(sorted(pair for pair in found if words[pair[0]] != words[pair[1]]), np.intp).reshape(-1, 2)
     if len(pairs) > MOST_PAIRS:

@@ -69,9 +69,23 @@ def read_vocabulary(path: Path) -> Vocabulary:
         InputError: absent, not UTF-8, without labels, a label twice, unprintable characters or too long a label.
     """
     path = Path(path)
-    text = files.read_text(path)
-    numbered = ((number, line.strip()) for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1))
-    return _checked(((number, line) for number, line in numbered if line and not line.startswith("#")), path)
+    return _checked(_numbered(path), path)
+
+
+def sift_vocabulary(path: Path) -> tuple[Vocabulary | None, list[InputError]]:
+    """What is sound in the label file at `path` (None where nothing is), and every fault that `read_vocabulary` sees.
+
+    Raises:
+        InputError: absent, or not UTF-8.
+    """
+    path = Path(path)
+    return _sifted(_numbered(path), path)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    lines = re.split(r"\r\n|\r|\n", files.read_text(path))
+    numbered = ((number, line.strip()) for number, line in enumerate(lines, start=1))
+    return ((number, line) for number, line in numbered if line and not line.startswith("#"))
 
 
 def vocabulary_of(labels: Iterable[str]) -> Vocabulary:
@@ -86,20 +100,30 @@ def vocabulary_of(labels: Iterable[str]) -> Vocabulary:
 
 
 def _checked(numbered: Iterator[tuple[int, str]], path: Path | None) -> Vocabulary:
+    vocabulary, faults = _sifted(numbered, path)
+    if faults:
+        raise faults[0]
+    if vocabulary is None:
+        raise InputError("holds no label, expected one a line" if path else "no labels given", path=path)
+    return vocabulary
+
+
+def _sifted(numbered: Iterator[tuple[int, str]], path: Path | None) -> tuple[Vocabulary | None, list[InputError]]:
     first: dict[str, tuple[int, str]] = {}
+    faults: list[InputError] = []
     for number, raw in numbered:
         label = unicodedata.normalize("NFC", raw)
-        key = _key_of(label, path, number)
+        try:
+            key = _key_of(label, path, number)
+        except InputError as fault:
+            faults.append(fault)
+            continue
         if key in first:
-            raise _twice(label, number, first[key], path)
-        first[key] = (number, label)
-    if not first:
-        raise InputError("holds no label, expected one a line" if path else "no labels given", path=path)
-    return Vocabulary(
-        labels=tuple(label for _, label in first.values()),
-        path=path,
-        lines=tuple(number for number, _ in first.values()),
-    )
+            faults.append(_twice(label, number, first[key], path))
+        else:
+            first[key] = (number, label)
+    labels, lines = tuple(label for _, label in first.values()), tuple(number for number, _ in first.values())
+    return (Vocabulary(labels, path, lines) if first else None), faults
 
 
 def _key_of(label: str, path: Path | None, line: int) -> str:

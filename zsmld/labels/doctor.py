@@ -1,0 +1,238 @@
+"""What is wrong with a vocabulary before it costs a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsmld import files
+from zsmld.errors import InputError, UsageError
+from zsmld.labels.distances import FEWEST_TO_CENTRE, Distances, find_twins, judge_nearest
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.findings import (
+    COMPOSED,
+    FAULTY_LINE,
+    IN_BOTH,
+    KINDS,
+    NO_VECTOR,
+    NOT_LISTED,
+    OTHER_FORM,
+    SUBWORDS,
+    Examination,
+    Finding,
+    Kind,
+)
+from zsmld.labels.sources import Manner, Part, Sources, joined_parts, look_up_labels
+from zsmld.labels.vocabulary import Vocabulary, canonical, sift_vocabulary, vocabulary_of
+
+_BY_ROUTE = {"composed": COMPOSED, "form": OTHER_FORM, "subwords": SUBWORDS}
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The label lists that were given, and their faults.
+
+    Attributes:
+        given: what each is (labels, seen, unseen) → its sound labels.
+        faults: what no command would take.
+    """
+
+    given: dict[str, Vocabulary]
+    faults: tuple[Finding, ...]
+
+    def labels(self, name: str) -> tuple[str, ...]:
+        """The labels of a list, none where it was not given."""
+        return self.given[name].labels if name in self.given else ()
+
+    def all_labels(self) -> tuple[str, ...]:
+        """Every label once, in the spelling of the first list that has it."""
+        first = {canonical(label): label for each in reversed(self.given.values()) for label in reversed(each.labels)}
+        order = dict.fromkeys(canonical(label) for each in self.given.values() for label in each.labels)
+        return tuple(first[key] for key in order)
+
+    def place(self, label: str, *names: str) -> str:
+        """`FILE:LINE` of a label in the first of the named lists that has it."""
+        key = canonical(label)
+        for name in names or tuple(self.given):
+            each = self.given.get(name)
+            for own, line in zip(each.labels, each.lines, strict=True) if each else ():
+                if canonical(own) == key and each is not None and each.path is not None:
+                    return f"{each.path}:{line}"
+        return ""
+
+
+def examine(
+    labels: Path | None = None,
+    *,
+    seen: Path | None = None,
+    unseen: Path | None = None,
+    embeddings: LabelEmbeddings | Path | None = None,
+    source: Sources | None = None,
+    manner: Manner | None = None,
+) -> tuple[Examination, LabelEmbeddings | None]:
+    """Look for what is wrong with a vocabulary.
+
+    Args:
+        labels, seen, unseen: label files, at least one of them. A label that is seen and unseen counts as unseen.
+        embeddings: label embeddings to examine, or
+        source, manner: where to look the labels up instead, see `embed_labels`.
+
+    Returns:
+        The findings, and the vectors that were examined (None without any).
+
+    Raises:
+        UsageError: no label file.
+        InputError: a file that is absent or unreadable; faults of single lines are findings.
+    """
+    lists = _read_lists({"labels": labels, "seen": seen, "unseen": unseen})
+    everything = lists.all_labels()
+    unseen_labels = lists.labels("unseen")
+    both = {canonical(label) for label in unseen_labels}
+    seen_labels = tuple(label for label in lists.labels("seen") if canonical(label) not in both)
+    table, told, found = _vectors(everything, lists, embeddings, source, manner)
+    distances = Distances(table) if table is not None else None
+    findings = [*lists.faults, *_list_findings(lists), *found]
+    nearest = {}
+    if distances is not None:
+        findings += [*distances.odd_lengths(), *distances.close_pairs()]
+    if seen_labels and unseen_labels:
+        findings += find_twins(unseen_labels, seen_labels, distances)
+        if distances is not None and distances.judged and distances.rows(seen_labels):
+            nearest = distances.nearest(unseen_labels, seen_labels)
+            findings += judge_nearest(nearest)
+    order = {kind: at for at, kind in enumerate(KINDS)}
+    examination = Examination(
+        labels=everything,
+        seen=seen_labels,
+        unseen=unseen_labels,
+        source=told,
+        findings=tuple(sorted(findings, key=lambda finding: order[finding.kind])),
+        nearest_seen=nearest,
+        unjudged=_unjudged(distances),
+    )
+    return examination, table
+
+
+def _unjudged(distances: Distances | None) -> str:
+    if distances is None or distances.judged:
+        return ""
+    return f"{len(distances.labels)} labels have vectors, {FEWEST_TO_CENTRE} are needed to know their space"
+
+
+def _read_lists(paths: dict[str, Path | None]) -> _Lists:
+    given: dict[str, Vocabulary] = {}
+    faults: list[Finding] = []
+    for name, path in paths.items():
+        if path is None:
+            continue
+        vocabulary, found = sift_vocabulary(path)
+        faults += [Finding(FAULTY_LINE, (), fault.problem, place=f"{path}:{fault.line}") for fault in found]
+        if vocabulary is None and not found:
+            raise InputError("holds no label, expected one a line", path=path)
+        if vocabulary is not None:
+            given[name] = vocabulary
+    if not any(paths.values()):
+        raise UsageError(
+            "no label file given", remedy="Name a file with one label a line, or give --seen and --unseen."
+        )
+    return _Lists(given, tuple(faults))
+
+
+def _list_findings(lists: _Lists) -> Iterator[Finding]:
+    """What the lists say of each other."""
+    unseen = {canonical(label) for label in lists.labels("unseen")}
+    for label in lists.labels("seen"):
+        if canonical(label) in unseen:
+            yield Finding(
+                IN_BOTH, (label,), f"unseen at {lists.place(label, 'unseen')}", place=lists.place(label, "seen")
+            )
+    if "labels" in lists.given:
+        listed = {canonical(label) for label in lists.labels("labels")}
+        for name in ("seen", "unseen"):
+            for label in lists.labels(name):
+                if canonical(label) not in listed:
+                    yield Finding(NOT_LISTED, (label,), f"{name} label", place=lists.place(label, name))
+
+
+def _vectors(
+    labels: tuple[str, ...],
+    lists: _Lists,
+    embeddings: LabelEmbeddings | Path | None,
+    source: Sources | None,
+    manner: Manner | None,
+) -> tuple[LabelEmbeddings | None, str, list[Finding]]:
+    """The vectors of the labels, what they are in words, and what is to be said of how they were found."""
+    if not labels:
+        return None, "", []
+    if embeddings is not None:
+        table = embeddings if isinstance(embeddings, LabelEmbeddings) else LabelEmbeddings.load(embeddings)
+        told = table.provenance.source if isinstance(embeddings, LabelEmbeddings) else f"{embeddings}"
+        return *_from_table(labels, table, told), _absent(labels, table, lists)
+    if source:
+        vocabulary = vocabulary_of(labels)
+        parts = look_up_labels(vocabulary, source, manner)
+        found = [finding for part in parts for finding in _looked_up(part, labels, lists)]
+        there = vocabulary.where(lambda label: all(label in part.found for part in parts))
+        told = " + ".join(part.record.source for part in parts)
+        return joined_parts(there, parts) if there.labels else None, told, found
+    return None, "", []
+
+
+def _from_table(labels: tuple[str, ...], table: LabelEmbeddings, told: str) -> tuple[LabelEmbeddings | None, str]:
+    known = {canonical(label) for label in table.labels}
+    there = [label for label in labels if canonical(label) in known]
+    return (table.select(there) if there else None), told
+
+
+def _absent(labels: tuple[str, ...], table: LabelEmbeddings, lists: _Lists) -> list[Finding]:
+    known = {canonical(label) for label in table.labels}
+    return [
+        Finding(NO_VECTOR, (label,), "not in the embeddings", place=lists.place(label))
+        for label in labels
+        if canonical(label) not in known
+    ]
+
+
+def _looked_up(part: Part, labels: tuple[str, ...], lists: _Lists) -> Iterator[Finding]:
+    near = part.near_misses(list(part.lacking))
+    for label in labels:
+        if label in part.lacking:
+            told = "; ".join(
+                (f"no {word!r}" if word != label else "")
+                + (", " if word != label and near.get(word) else "")
+                + (f"nearest: {', '.join(near[word])}" if near.get(word) else "")
+                for word in part.lacking[label]
+            )
+            yield Finding(NO_VECTOR, (label,), told, place=lists.place(label))
+        elif kind := _kind_of(part.found[label].route):
+            yield Finding(kind, (label,), part.found[label].route.partition(": ")[2], place=lists.place(label))
+
+
+def _kind_of(route: str) -> Kind | None:
+    return _BY_ROUTE.get(route.partition(":")[0].partition(" ")[0])
+
+
+def split_names(folder: Path) -> tuple[Path, Path, Path]:
+    """What `split_lists` writes: the seen labels, the unseen ones, all of them."""
+    return folder / "seen.txt", folder / "unseen.txt", folder / "labels.txt"
+
+
+def split_lists(seen: Path, unseen: Path, folder: Path, *, force: bool) -> tuple[Path, Path, Path]:
+    """Write the seen labels without the unseen, the unseen, and both together, into `folder`.
+
+    Raises:
+        InputError: a faulty label file.
+        UsageError: one of the files exists and `force` is not set; then none is written.
+    """
+    lists = _read_lists({"seen": seen, "unseen": unseen})
+    if lists.faults:
+        raise InputError(f"{lists.faults[0].place}: {lists.faults[0].told}", remedy="Mend the line.")
+    unseen_keys = {canonical(label) for label in lists.labels("unseen")}
+    kept = tuple(label for label in lists.labels("seen") if canonical(label) not in unseen_keys)
+    paths = split_names(folder)
+    for path in paths:
+        files.refuse_overwrite(path, force=force)
+    for path, each in zip(paths, (kept, lists.labels("unseen"), (*kept, *lists.labels("unseen"))), strict=True):
+        files.write_text(path, "".join(f"{label}\n" for label in each), force=force)
+    return paths
