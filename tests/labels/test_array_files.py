@@ -327,6 +327,16 @@ def test_bfloat16_is_read_from_safetensors(tmp_path):
     assert np.array_equal([found.vectors[word] for word in WORDS], TABLE)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_texts_of_no_characters_are_refused(tmp_path, order):
+    words = np.array(WORDS, f"{order}U8")
+    words.view(f"{order}u4")[3] = 0x110000
+    path = tmp_path / "v.npz"
+    np.savez(path, words=words, vecs=TABLE)
+    with pytest.raises(InputError, match="what is no character"):
+        open_array_file(path).read([])
+
+
 def test_files_of_arrays_are_told_by_content(tmp_path):
     for form in FORMS:
         assert is_array_file(_written(tmp_path, TABLE, form))
