@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from zsmld import files
@@ -60,12 +61,16 @@ class _Lists:
     def place(self, label: str, *names: str) -> str:
         """`FILE:LINE` of a label in the first of the named lists that has it."""
         key = canonical(label)
-        for name in names or tuple(self.given):
-            each = self.given.get(name)
-            for own, line in zip(each.labels, each.lines, strict=True) if each else ():
-                if canonical(own) == key and each is not None:
-                    return _place(each.path, line)
-        return ""
+        return next((self._places[name][key] for name in names or self.given if key in self._places[name]), "")
+
+    @cached_property
+    def _places(self) -> dict[str, dict[str, str]]:
+        return {
+            name: {
+                canonical(label): _place(each.path, line) for label, line in zip(each.labels, each.lines, strict=True)
+            }
+            for name, each in self.given.items()
+        }
 
 
 def check_labels(
