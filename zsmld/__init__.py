@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zsmld.decoder.head import MLDecoder
     from zsmld.evaluation.run import evaluate
+    from zsmld.labels.doctor import check_labels
     from zsmld.labels.embeddings import LabelEmbeddings
     from zsmld.labels.sources import embed_labels
     from zsmld.prediction.tagging import ZeroShotTagger
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "embed_labels", "evaluate", "train"]
+__all__ = ["LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "train"]
 
 # Imported when first used: `zsmld --help` must not wait for torch.
 _HOMES = {
     "LabelEmbeddings": "zsmld.labels.embeddings",
     "MLDecoder": "zsmld.decoder.head",
     "ZeroShotTagger": "zsmld.prediction.tagging",
+    "check_labels": "zsmld.labels.doctor",
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
     "train": "zsmld.training.run",

@@ -24,7 +24,7 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
     the file that embed-labels wrote, or of --source.
 
     Exit codes: 0 nothing but notes; 4 warnings (figures would look better or worse than they are); 3 errors (a later
-    command would stop).
+    command would stop). Thresholds and their reasons stand in docs/label_doctor.md.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
 
     _refuse_early(settings)
     by_source = settings.source and (_flagged("source") or not settings.embeddings.exists())
-    examination, table = doctor.examine(
+    examination, table = doctor.check_labels(
         labels,
         seen=settings.seen,
         unseen=settings.unseen,
@@ -72,10 +72,13 @@ def _refuse_early(settings: CheckSettings) -> None:
 
 
 def _end(errors: int, warnings: int) -> None:
+    from zsmld.labels.findings import counted
+
+    told = f"{counted(errors, 'error')} and {counted(warnings, 'warning')} about the labels"
     if errors:
-        raise InputError(f"{errors} errors and {warnings} warnings in the label files", remedy="They are listed above.")
+        raise InputError(told, remedy="They are listed above.")
     if warnings:
-        raise PartialFailure(f"{warnings} warnings about the label files", remedy="They are listed above.")
+        raise PartialFailure(told.removeprefix("0 errors and "), remedy="They are listed above.")
 
 
 def _flagged(name: str) -> bool:

@@ -1,9 +1,10 @@
 """What the doctor reads from vectors: identical, odd and indistinguishable ones, twins, and labels far from the seen.
 
-Cosines are of centred vectors: the mean of all labels is taken off first. Raw cosines live elsewhere in every space
-(0.10 ± 0.11 between GloVe's labels of NUS-WIDE, 0.74 ± 0.05 between CLIP's), centred ones are alike: their mean is 0,
-their deviation 0.09 to 0.10, and the cosine to a label's nearest neighbour has the median 0.55 to 0.58 and the
-quantiles 0.33 to 0.37 (5 %) and 0.80 to 0.83 (95 %) in GloVe, SDL's vectors and CLIP's, so one threshold serves all.
+Cosines are of centred vectors: the mean of all labels is taken off first, because raw cosines live elsewhere in every
+space (0.10 ± 0.11 between GloVe's labels of NUS-WIDE, 0.74 ± 0.05 between CLIP's). Even centred ones differ: the median
+cosine of a label to its nearest neighbour is 0.54 to 0.58 in spaces of 300 to 512 dimensions, 0.77 in one of 25, and
+0.39 for a vocabulary of only 134 labels. So what is near or far is judged by the quantiles of that figure over the
+vocabulary itself; how they were chosen stands in docs/label_doctor.md.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from zsmld.labels.word_forms import form_relation, other_forms
 
 # The mean of fewer labels says too little of their space.
 FEWEST_TO_CENTRE = 50
+# The quantiles of fewer seen labels say too little of what is far from them.
+FEWEST_SEEN = 20
 SAME = 0.9999
-HARD = 0.85
-SYNONYM = 0.70
-TOO_FAR = 0.40
+# Quantiles of the cosine to the nearest neighbour: twice over all labels, then over the seen ones among themselves.
+_HARD, _SYNONYM, _FAR = 0.98, 0.80, 0.05
+# Under this cosine nothing is near, however thinly a vocabulary is spread.
+_NEAR = 0.5
 # The natural logarithm of a length over the median length, and that in robust deviations.
 _ODD_RATIO, _ODD_DEVIATIONS = 1.0, 6.0
 _BLOCK = 1024
@@ -41,9 +45,11 @@ class Distances:
     def __init__(self, table: LabelEmbeddings) -> None:
         self.labels = table.labels
         self._row = {canonical(label): row for row, label in enumerate(table.labels)}
-        self._raw = _units(table.vectors)
-        self._lengths = np.linalg.norm(table.vectors.astype(np.float64), axis=1)
-        self.centred = _units(table.vectors - table.vectors.mean(axis=0)) if self.judged else self._raw
+        wide = table.vectors.astype(np.float64)
+        self._lengths = np.linalg.norm(wide, axis=1)
+        self._raw = _units(wide)
+        # What rounding leaves of a vector that is the mean itself is no direction.
+        self.centred = _units(wide - wide.mean(axis=0), 1e-9 * self._lengths.max()) if self.judged else self._raw
 
     @property
     def judged(self) -> bool:
@@ -63,13 +69,40 @@ class Distances:
             ratio = float(np.exp(off[row]))
             yield Finding(ODD_LENGTH, (self.labels[row],), f"{ratio:.2g} times the median length", ratio)
 
-    def close_pairs(self) -> Iterator[Finding]:
-        """Labels with the same vector, and labels that are hard to tell from each other; the closest first."""
+    def to_nearest(self, rows: Sequence[int]) -> NDArray[np.float64]:
+        """For each of these labels the cosine to the nearest other one among them.
+
+        Those with the very same vector do not count: they are a fault of their own.
+        """
+        some = self.centred[list(rows)]
+        best = np.full(len(some), -1.0)
+        for start in range(0, len(some), _BLOCK):
+            cosines = some[start : start + _BLOCK] @ some.T
+            best[start : start + _BLOCK] = np.where(cosines >= SAME, -1.0, cosines).max(axis=1)
+        return best
+
+    def thresholds(self, seen: Sequence[str]) -> dict[str, float]:
+        """Name of a kind of finding → the cosine from which on, or under which, labels are of that kind.
+
+        Empty where there are too few labels to judge; what concerns the seen labels is absent where these are too few.
+        """
+        if not self.judged:
+            return {}
+        nearest = self.to_nearest(range(len(self.labels)))
+        found = {HARD_TO_TELL.name: max(_NEAR, float(np.quantile(nearest, _HARD)))}
+        rows = self.rows(seen)
+        if len(rows) >= FEWEST_SEEN:
+            found[SYNONYMS.name] = max(_NEAR, float(np.quantile(nearest, _SYNONYM)))
+            found[FAR.name] = float(np.quantile(self.to_nearest(rows), _FAR))
+        return found
+
+    def close_pairs(self, hard: float | None) -> Iterator[Finding]:
+        """Labels with the same vector, and those whose centred cosine is at least `hard`; the closest first."""
         found: list[tuple[float, bool, int, int]] = []
         for start in range(0, len(self.labels), _BLOCK):
             block = slice(start, start + _BLOCK)
             raw, centred = self._raw[block] @ self._raw.T, self.centred[block] @ self.centred.T
-            close = (raw >= SAME) | ((centred >= HARD) & self.judged)
+            close = (raw >= SAME) | (centred >= (2.0 if hard is None else hard))
             for row, other in zip(*np.nonzero(close), strict=True):
                 if row + start < other:
                     same = bool(raw[row, other] >= SAME)
@@ -95,11 +128,10 @@ class Distances:
         return float(self.centred[rows[0]] @ self.centred[rows[1]]) if len(rows) == 2 else None
 
 
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    # Only a vector that is the mean itself has none.
-    return wide / np.where(lengths > 0, lengths, 1.0)
+def _units(vectors: NDArray[np.float64], floor: float = 0.0) -> NDArray[np.float64]:
+    """Rows of length 1; those that are not longer than `floor` have no direction and become zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(lengths > floor, vectors / np.where(lengths > floor, lengths, 1.0), 0.0)
 
 
 def find_twins(unseen: Sequence[str], seen: Sequence[str], distances: Distances | None) -> list[Finding]:
@@ -124,16 +156,21 @@ def find_twins(unseen: Sequence[str], seen: Sequence[str], distances: Distances 
     return sorted(found, key=lambda finding: -(finding.figure or 0.0))
 
 
-def judge_nearest(nearest: Nearest) -> Iterator[Finding]:
-    """Synonyms across the seen/unseen line, then unseen labels that are far from every seen one."""
+def judge_nearest(nearest: Nearest, *, synonym: float, too_far: float) -> Iterator[Finding]:
+    """Synonyms across the seen/unseen line, then unseen labels that are far from every seen one.
+
+    Args:
+        nearest: the nearest seen labels of each unseen one.
+        synonym, too_far: the cosines of `Distances.thresholds`.
+    """
     synonyms = [
         Finding(SYNONYMS, (label, near), near, cosine)
         for label, neighbours in nearest.items()
         for near, cosine in neighbours
-        if cosine >= SYNONYM and not form_relation(label, near)
+        if cosine >= synonym and not form_relation(label, near)
     ]
     yield from sorted(synonyms, key=lambda finding: -(finding.figure or 0.0))
-    far = [(neighbours[0][1], label) for label, neighbours in nearest.items() if neighbours[0][1] < TOO_FAR]
+    far = [(neighbours[0][1], label) for label, neighbours in nearest.items() if neighbours[0][1] < too_far]
     for cosine, label in sorted(far):
         told = ", ".join(f"{near} {value:.2f}" for near, value in nearest[label])
-        yield Finding(FAR, (label,), f"nearest seen: {told}", cosine)
+        yield Finding(FAR, (label,), told, cosine)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from zsmld import files
 from zsmld.errors import InputError, UsageError
-from zsmld.labels.distances import FEWEST_TO_CENTRE, Distances, find_twins, judge_nearest
-from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.distances import FEWEST_SEEN, FEWEST_TO_CENTRE, Distances, Nearest, find_twins, judge_nearest
+from zsmld.labels.embeddings import LabelEmbeddings, listed
 from zsmld.labels.findings import (
     COMPOSED,
+    FAR,
     FAULTY_LINE,
+    HARD_TO_TELL,
     IN_BOTH,
     KINDS,
     NO_VECTOR,
     NOT_LISTED,
     OTHER_FORM,
     SUBWORDS,
+    SYNONYMS,
     Examination,
     Finding,
     Kind,
+    counted,
 )
 from zsmld.labels.sources import Manner, Part, Sources, joined_parts, look_up_labels
 from zsmld.labels.vocabulary import Vocabulary, canonical, sift_vocabulary, vocabulary_of
+
+Labels = Path | Sequence[str]
 
 _BY_ROUTE = {"composed": COMPOSED, "form": OTHER_FORM, "subwords": SUBWORDS}
 
@@ -54,19 +61,23 @@ class _Lists:
     def place(self, label: str, *names: str) -> str:
         """`FILE:LINE` of a label in the first of the named lists that has it."""
         key = canonical(label)
-        for name in names or tuple(self.given):
-            each = self.given.get(name)
-            for own, line in zip(each.labels, each.lines, strict=True) if each else ():
-                if canonical(own) == key and each is not None and each.path is not None:
-                    return f"{each.path}:{line}"
-        return ""
+        return next((self._places[name][key] for name in names or self.given if key in self._places[name]), "")
+
+    @cached_property
+    def _places(self) -> dict[str, dict[str, str]]:
+        return {
+            name: {
+                canonical(label): _place(each.path, line) for label, line in zip(each.labels, each.lines, strict=True)
+            }
+            for name, each in self.given.items()
+        }
 
 
-def examine(
-    labels: Path | None = None,
+def check_labels(
+    labels: Labels | None = None,
     *,
-    seen: Path | None = None,
-    unseen: Path | None = None,
+    seen: Labels | None = None,
+    unseen: Labels | None = None,
     embeddings: LabelEmbeddings | Path | None = None,
     source: Sources | None = None,
     manner: Manner | None = None,
@@ -74,7 +85,7 @@ def examine(
     """Look for what is wrong with a vocabulary.
 
     Args:
-        labels, seen, unseen: label files, at least one of them. A label that is seen and unseen counts as unseen.
+        labels, seen, unseen: label files or lists of labels, at least one. What is seen and unseen counts as unseen.
         embeddings: label embeddings to examine, or
         source, manner: where to look the labels up instead, see `embed_labels`.
 
@@ -82,8 +93,8 @@ def examine(
         The findings, and the vectors that were examined (None without any).
 
     Raises:
-        UsageError: no label file.
-        InputError: a file that is absent or unreadable; faults of single lines are findings.
+        UsageError: no labels.
+        InputError: a file that is absent or unreadable (faults of single lines are findings); a shuffled control.
     """
     lists = _read_lists({"labels": labels, "seen": seen, "unseen": unseen})
     everything = lists.all_labels()
@@ -93,14 +104,15 @@ def examine(
     table, told, found = _vectors(everything, lists, embeddings, source, manner)
     distances = Distances(table) if table is not None else None
     findings = [*lists.faults, *_list_findings(lists), *found]
-    nearest = {}
+    findings += find_twins(unseen_labels, seen_labels, distances)
+    nearest: Nearest = {}
+    thresholds: dict[str, float] = {}
     if distances is not None:
-        findings += [*distances.odd_lengths(), *distances.close_pairs()]
-    if seen_labels and unseen_labels:
-        findings += find_twins(unseen_labels, seen_labels, distances)
-        if distances is not None and distances.judged and distances.rows(seen_labels):
+        thresholds = distances.thresholds(seen_labels)
+        findings += [*distances.odd_lengths(), *distances.close_pairs(thresholds.get(HARD_TO_TELL.name))]
+        if FAR.name in thresholds:
             nearest = distances.nearest(unseen_labels, seen_labels)
-            findings += judge_nearest(nearest)
+            findings += judge_nearest(nearest, synonym=thresholds[SYNONYMS.name], too_far=thresholds[FAR.name])
     order = {kind: at for at, kind in enumerate(KINDS)}
     examination = Examination(
         labels=everything,
@@ -109,34 +121,63 @@ def examine(
         source=told,
         findings=tuple(sorted(findings, key=lambda finding: order[finding.kind])),
         nearest_seen=nearest,
-        unjudged=_unjudged(distances),
+        thresholds={name: cosine for name, cosine in thresholds.items() if nearest or name == HARD_TO_TELL.name},
+        unjudged=_unjudged(distances, seen_labels if unseen_labels else ()),
+        overlap=_overlap(lists),
     )
     return examination, table
 
 
-def _unjudged(distances: Distances | None) -> str:
-    if distances is None or distances.judged:
+def _unjudged(distances: Distances | None, seen: Sequence[str]) -> str:
+    if distances is None:
         return ""
-    return f"{len(distances.labels)} labels have vectors, {FEWEST_TO_CENTRE} are needed to know their space"
+    if not distances.judged:
+        return f"{len(distances.labels)} labels have vectors, {FEWEST_TO_CENTRE} are needed to know their space"
+    rows = distances.rows(seen)
+    if seen and len(rows) < FEWEST_SEEN:
+        return f"{len(rows)} seen labels have vectors, {FEWEST_SEEN} are needed to say what is far from them"
+    return ""
 
 
-def _read_lists(paths: dict[str, Path | None]) -> _Lists:
+def _overlap(lists: _Lists) -> str:
+    seen, unseen = ({canonical(label): label for label in lists.labels(name)} for name in ("seen", "unseen"))
+    both = seen.keys() & unseen.keys()
+    if not both:
+        return ""
+    others = [label for key, label in unseen.items() if key not in seen]
+    never = f"; {len(others)} of {len(unseen)} unseen ones are not ({listed(others)})" if others else ""
+    return (
+        f"{len(both)} of {counted(len(seen), 'seen label')} are unseen too{never}; parted: "
+        f"{len(seen) - len(both)} seen + {len(unseen)} unseen = {len(seen.keys() | unseen.keys())}"
+    )
+
+
+def _read_lists(sources: Mapping[str, Labels | None]) -> _Lists:
     given: dict[str, Vocabulary] = {}
     faults: list[Finding] = []
-    for name, path in paths.items():
-        if path is None:
+    for name, source in sources.items():
+        if source is None:
             continue
-        vocabulary, found = sift_vocabulary(path)
-        faults += [Finding(FAULTY_LINE, (), fault.problem, place=f"{path}:{fault.line}") for fault in found]
+        vocabulary, found = sift_vocabulary(source)
+        path = source if isinstance(source, Path) else None
+        faults += [Finding(FAULTY_LINE, (), fault.problem, place=_place(path, fault.line)) for fault in found]
         if vocabulary is None and not found:
-            raise InputError("holds no label, expected one a line", path=path)
+            raise InputError("holds no label, expected one a line" if path else "no labels given", path=path)
         if vocabulary is not None:
             given[name] = vocabulary
-    if not any(paths.values()):
+    if all(source is None for source in sources.values()):
         raise UsageError(
             "no label file given", remedy="Name a file with one label a line, or give --seen and --unseen."
         )
     return _Lists(given, tuple(faults))
+
+
+def _place(path: Path | None, line: int | None) -> str:
+    """`FILE:LINE`, the file as one would type it here; nothing for labels that stand in no file."""
+    if path is None:
+        return ""
+    here = Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"
 
 
 def _list_findings(lists: _Lists) -> Iterator[Finding]:
@@ -168,6 +209,8 @@ def _vectors(
     if embeddings is not None:
         table = embeddings if isinstance(embeddings, LabelEmbeddings) else LabelEmbeddings.load(embeddings)
         told = table.provenance.source if isinstance(embeddings, LabelEmbeddings) else f"{embeddings}"
+        if table.provenance.shuffled is not None:
+            raise InputError(f"{told} is a shuffled control: its vectors belong to other labels")
         return *_from_table(labels, table, told), _absent(labels, table, lists)
     if source:
         vocabulary = vocabulary_of(labels)

@@ -20,22 +20,31 @@ from zsmld.labels.findings import Examination
 from zsmld.labels.vocabulary import canonical
 
 FONT = 11.0
-# Widths of letters and lines in units of the font size; bold letters and those of East Asia are wider.
-_LETTER, _BOLD, _WIDE, _LINE, _DOT = 0.56, 0.61, 1.0, 1.3, 1.0
+# Widths of letters in units of the font size, no less than those of DejaVu Sans, among the widest that "sans-serif" can
+# mean: a viewer has fonts of its own.
+_NARROW, _BROAD = frozenset("ijlfrtIJ .,:;'!|()[]/-"), frozenset("mwMWOQ@%&")
+_NARROW_WIDTH, _BROAD_WIDTH, _CAPITAL_WIDTH, _WIDTH, _BOLD = 0.42, 1.0, 0.77, 0.65, 1.12
+# The height of a line and the room for a label's mark, in the same unit.
+_LINE, _DOT = 1.3, 1.0
 # How much of the canvas the texts cover before they are moved apart.
 _COVERED = 0.30
 # Where texts are stuck between others, the canvas grows.
 _ROUNDS, _GROWTH = 40, 1.03
+_FEWEST_FOR_TSNE = 10
 _MARGIN = 30.0
-_HEAD = 60.0
+# A few labels have room, and the legend has.
+_LEAST_SIZE = (520.0, 260.0)
+_LEAST_WIDTH = 720.0
+_HEAD, _HEAD_FONT = 60.0, 16.0
 _STYLE = f"""
 text {{ font: {FONT}px sans-serif; fill: #44546a }}
 .unseen text {{ fill: #b3400a; font-weight: bold }}
-.label circle {{ fill: #9aa9bd }}
+.seen circle {{ fill: #9aa9bd }}
 .unseen path {{ fill: #e8590c }}
 .bond {{ stroke: #e8590c; stroke-opacity: .35; stroke-width: 1 }}
-.head {{ font-size: 16px; fill: #1b2430 }}
+text.head {{ font-size: {_HEAD_FONT}px; font-weight: normal; fill: #1b2430 }}
 """
+_NO_XML = dict.fromkeys((0xFFFE, 0xFFFF), "\N{REPLACEMENT CHARACTER}")
 
 Points = NDArray[np.float64]
 
@@ -60,7 +69,8 @@ def draw_labels(table: LabelEmbeddings, examination: Examination, *, seed: int =
     for row, label in enumerate(table.labels):
         near = ", ".join(f"{other} {cosine:.2f}" for other, cosine in nearest[label] if other != label)
         body.append(_drawn(label, corners[row], boxes[row], near, unseen=bool(marked[row])))
-    return _picture(max(width, 420.0), height, _head(len(table), int(marked.sum()), examination), body)
+    head = _head(len(table), int(marked.sum()), joined=bool(examination.nearest_seen))
+    return _picture(max(width, _LEAST_WIDTH), height, head, body)
 
 
 def _placed(table: LabelEmbeddings, seed: int) -> Points:
@@ -71,9 +81,11 @@ def _placed(table: LabelEmbeddings, seed: int) -> Points:
 
     centred = Distances(table).centred
     count = len(centred)
-    if count < 3:
+    if count < 3 or not np.ptp(centred, axis=0).any():
         return np.array([[0.0, float(row)] for row in range(count)])
-    if count < 10:
+    # Both methods need two dimensions at least; columns of zeros change no cosine.
+    centred = np.pad(centred, ((0, 0), (0, max(0, 2 - centred.shape[1]))))
+    if count < _FEWEST_FOR_TSNE:
         placed: Points = PCA(n_components=2, random_state=seed).fit_transform(centred)
         return placed
     model = TSNE(metric="cosine", init="pca", perplexity=min(30.0, (count - 1) / 3), random_state=seed)
@@ -84,16 +96,24 @@ def _placed(table: LabelEmbeddings, seed: int) -> Points:
 
 def _box(label: str, *, bold: bool) -> tuple[float, float]:
     """Width and height that a label takes, its mark and a gap included."""
-    letters = sum(
-        _WIDE if unicodedata.east_asian_width(letter) in "WF" else (_BOLD if bold else _LETTER) for letter in label
-    )
+    letters = sum(_letter_width(letter) for letter in console.clean(label)) * (_BOLD if bold else 1.0)
     return (letters + _DOT + 0.5) * FONT, _LINE * FONT
+
+
+def _letter_width(letter: str) -> float:
+    if letter in _NARROW:
+        return _NARROW_WIDTH
+    if letter in _BROAD or unicodedata.east_asian_width(letter) in "WF" or not letter.isprintable():
+        return _BROAD_WIDTH
+    if unicodedata.combining(letter):
+        return 0.0
+    return _CAPITAL_WIDTH if letter.isupper() else _WIDTH
 
 
 def _spread(places: Points, boxes: Points) -> Points:
     """Upper left corners, scaled so that the boxes cover a part of the canvas that is wider than high."""
     area = float(boxes.prod(axis=1).sum()) / _COVERED
-    size = np.array([np.sqrt(1.5 * area), np.sqrt(area / 1.5)])
+    size = np.maximum([np.sqrt(1.5 * area), np.sqrt(area / 1.5)], _LEAST_SIZE)
     span = np.maximum(places.max(axis=0) - places.min(axis=0), 1e-9)
     corners: Points = (places - places.min(axis=0)) / span * size - boxes / 2
     return corners
@@ -149,24 +169,44 @@ def _bonds(table: LabelEmbeddings, examination: Examination, corners: Points, bo
 
 
 def _drawn(label: str, corner: Points, box: Points, near: str, *, unseen: bool) -> str:
-    x, y, radius = corner[0] + FONT / 2, corner[1] + box[1] / 2, FONT * 0.28
+    x, y = corner[0] + FONT / 2, corner[1] + box[1] / 2
+    title = _xml(f"{label}{' (unseen)' if unseen else ''}: {near}" if near else label)
+    text = f'<text x="{corner[0] + _DOT * FONT:.1f}" y="{y + FONT * 0.36:.1f}">{_xml(label)}</text>'
+    return f'<g class="{_class(unseen)}"><title>{title}</title>{_mark(x, y, unseen=unseen)}{text}</g>'
+
+
+def _class(unseen: bool) -> str:
+    return "unseen" if unseen else "seen"
+
+
+def _mark(x: float, y: float, *, unseen: bool) -> str:
+    """A dot for a seen label, a diamond for an unseen one: told apart without colours, too."""
+    size = FONT * (0.39 if unseen else 0.28)
+    if not unseen:
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}"/>'
+    return f'<path d="M{x - size:.1f} {y:.1f}L{x:.1f} {y - size:.1f}L{x + size:.1f} {y:.1f}L{x:.1f} {y + size:.1f}z"/>'
+
+
+def _xml(text: str) -> str:
+    """`text` inside an element: escaped, and without the few characters that XML cannot hold."""
+    return escape(console.clean(text).translate(_NO_XML))
+
+
+def _head(count: int, unseen: int, *, joined: bool) -> str:
+    """The legend."""
+    entries: list[tuple[str, bool | None]] = [(f"{count} labels", None)]
     if unseen:
-        size = radius * 1.4
-        mark = (
-            f'<path d="M{x - size:.1f} {y:.1f}L{x:.1f} {y - size:.1f}L{x + size:.1f} {y:.1f}L{x:.1f} {y + size:.1f}z"/>'
+        told = f"{unseen} unseen{', each with a line to its nearest seen label' if joined else ''}"
+        entries = [(f"{count - unseen} seen", False), (told, True)]
+    x, y, drawn = _MARGIN, _HEAD * 0.66, []
+    for told, is_unseen in entries:
+        mark = "" if is_unseen is None else _mark(x + FONT / 2, y - FONT * 0.5, unseen=is_unseen)
+        x += FONT * 1.6 if mark else 0.0
+        drawn.append(
+            f'<g class="{_class(bool(is_unseen))}">{mark}<text class="head" x="{x:.0f}" y="{y:.0f}">{told}</text></g>'
         )
-    else:
-        mark = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
-    title = escape(console.clean(f"{label}{' (unseen)' if unseen else ''}: {near}" if near else label))
-    text = f'<text x="{corner[0] + _DOT * FONT:.1f}" y="{y + FONT * 0.36:.1f}">{escape(console.clean(label))}</text>'
-    return f'<g class="{"unseen" if unseen else "label"}"><title>{title}</title>{mark}{text}</g>'
-
-
-def _head(count: int, unseen: int, examination: Examination) -> str:
-    told = f"{count} labels"
-    if examination.unseen:
-        told += f": {count - unseen} seen (grey), {unseen} unseen (orange), each joined with its nearest seen label"
-    return escape(console.clean(told))
+        x += _HEAD_FONT * _WIDTH * (len(told) + 3)
+    return "\n".join(drawn)
 
 
 def _picture(width: float, height: float, head: str, body: list[str]) -> str:
@@ -176,7 +216,7 @@ def _picture(width: float, height: float, head: str, body: list[str]) -> str:
 <svg xmlns="http://www.w3.org/2000/svg" {size}>
 <style>{_STYLE}</style>
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text class="head" x="{_MARGIN:.0f}" y="{_HEAD * 0.66:.0f}">{head}</text>
+{head}
 {lines}
 </svg>
 """

@@ -72,14 +72,15 @@ def read_vocabulary(path: Path) -> Vocabulary:
     return _checked(_numbered(path), path)
 
 
-def sift_vocabulary(path: Path) -> tuple[Vocabulary | None, list[InputError]]:
-    """What is sound in the label file at `path` (None where nothing is), and every fault that `read_vocabulary` sees.
+def sift_vocabulary(labels: Path | Iterable[str]) -> tuple[Vocabulary | None, list[InputError]]:
+    """What is sound among labels or in a label file (None where nothing is), and all faults, of which `read_vocabulary`
+    and `vocabulary_of` raise the first.
 
     Raises:
-        InputError: absent, or not UTF-8.
+        InputError: the file is absent, or not UTF-8; a text in the place of a list.
     """
-    path = Path(path)
-    return _sifted(_numbered(path), path)
+    path = labels if isinstance(labels, Path) else None
+    return _sifted(_numbered(labels) if isinstance(labels, Path) else _given(labels), path)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
@@ -94,9 +95,13 @@ def vocabulary_of(labels: Iterable[str]) -> Vocabulary:
     Raises:
         InputError: as `read_vocabulary`; the position of a label stands for its line.
     """
+    return _checked(_given(labels), None)
+
+
+def _given(labels: Iterable[str]) -> Iterator[tuple[int, str]]:
     if isinstance(labels, str):
         raise InputError(f"{labels!r} is one text, a list of labels was expected")
-    return _checked(((number, str(label).strip()) for number, label in enumerate(labels, start=1)), None)
+    return ((number, str(label).strip()) for number, label in enumerate(labels, start=1))
 
 
 def _checked(numbered: Iterator[tuple[int, str]], path: Path | None) -> Vocabulary:
