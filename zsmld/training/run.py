@@ -104,7 +104,8 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     if (empty := int((positives == 0).sum())) > 0:
         console.warn(f"{empty} of {len(seen.labels)} seen labels have no training image")
     folder = run_folder.choose_run_folder(settings)
-    return Job(settings, seen, table, dataset, PackedTargets(truth), training_rows, validation_rows, folder)
+    targets = PackedTargets(truth, dataset.known(seen.labels))
+    return Job(settings, seen, table, dataset, targets, training_rows, validation_rows, folder)
 
 
 def _load_table(path: Path) -> LabelEmbeddings:
