@@ -17,10 +17,11 @@ import pytest
 
 from zsmld.cli import main
 from zsmld.config import flag_of
-from zsmld.settings import EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
+from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
 
 SETTINGS = {
     "embed-labels": EmbedSettings,
+    "check": CheckSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
     "predict": PredictSettings,

@@ -81,7 +81,7 @@ def test_no_two_labels_overlap_and_all_lie_on_the_canvas():
 
 
 def test_a_thousand_labels_in_one_spot_are_moved_apart(monkeypatch):
-    monkeypatch.setattr(label_map, "_placed", lambda table, seed: np.zeros((len(table), 2)))
+    monkeypatch.setattr(label_map, "_placed", lambda table, _seed: np.zeros((len(table), 2)))
     words = [f"{word}{number}" for number in range(5) for word in WORDS]
     assert not len(overlapping(boxes(drawn(words[:900], words[900:]))))
 
@@ -140,7 +140,20 @@ def test_few_and_flat_vectors_are_drawn(count, vectors):
     assert not len(overlapping(boxes(picture))) and "nan" not in picture
 
 
-HARD = ["<b>&amp;</b>", "]]>", "a]]>b", '"quoted"', "'", "<!--", "&#0;", "</svg><script>", "\uffff", "x\ufffe", "北極熊", "ก็"]
+HARD = [
+    "<b>&amp;</b>",
+    "]]>",
+    "a]]>b",
+    '"quoted"',
+    "'",
+    "<!--",
+    "&#0;",
+    "</svg><script>",
+    "\uffff",
+    "x\ufffe",
+    "北極熊",
+    "ก็",
+]
 
 
 def test_labels_that_look_like_markup_are_text():
@@ -158,7 +171,7 @@ def test_labels_that_look_like_markup_are_text():
 def test_any_labels_give_xml_that_can_be_read(labels):
     try:
         table = table_of(labels, np.random.default_rng(0).normal(size=(len(labels), 4)))
-        examination, _ = check_labels([label for label in labels], embeddings=table)
+        examination, _ = check_labels(list(labels), embeddings=table)
     except InputError:
         assume(False)
     picture = draw_labels(table, examination)
