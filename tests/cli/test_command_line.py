@@ -22,6 +22,7 @@ from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSe
 SETTINGS = {
     "check": CheckSettings,
     "embed-labels": EmbedSettings,
+    "check": CheckSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
     "predict": PredictSettings,

@@ -37,12 +37,13 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
     from zsmld.labels.label_map import draw_labels
 
     _refuse_early(settings)
-    by_source = settings.source and (_flagged("source") or not settings.embeddings.exists())
+    by_source = _by_source(settings)
+    stored = not by_source and (_flagged("embeddings") or settings.embeddings.exists())
     examination, table = doctor.check_labels(
         labels,
         seen=settings.seen,
         unseen=settings.unseen,
-        embeddings=settings.embeddings if not by_source and settings.embeddings.exists() else None,
+        embeddings=settings.embeddings if stored else None,
         source=settings.source if by_source else None,
         manner=manner_of(settings),
     )
@@ -57,6 +58,15 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
         for path in doctor.split_lists(settings.seen, settings.unseen, settings.split_into, force=settings.force):
             console.info(f"written: {path}")
     _end(examination.count("error"), examination.count("warning"))
+
+
+def _by_source(settings: CheckSettings) -> bool:
+    """Whether labels are looked up in the source: if it was named, or if there is no file of embeddings."""
+    if _flagged("source") and _flagged("embeddings"):
+        raise UsageError("--source and --embeddings both say where the vectors are", remedy="Give one of them.")
+    if not settings.source or _flagged("embeddings"):
+        return False
+    return _flagged("source") or not settings.embeddings.exists()
 
 
 def _refuse_early(settings: CheckSettings) -> None:

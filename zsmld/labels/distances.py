@@ -47,9 +47,10 @@ class Distances:
         self._row = {canonical(label): row for row, label in enumerate(table.labels)}
         wide = table.vectors.astype(np.float64)
         self._lengths = np.linalg.norm(wide, axis=1)
-        self._raw = _units(wide)
         # What rounding leaves of a vector that is the mean itself is no direction.
-        self.centred = _units(wide - wide.mean(axis=0), 1e-9 * self._lengths.max()) if self.judged else self._raw
+        self._floor = 1e-9 * float(self._lengths.max())
+        self._moved = wide - wide.mean(axis=0) if self.judged else wide
+        self.centred = _units(self._moved, self._floor)
 
     @property
     def judged(self) -> bool:
@@ -99,18 +100,20 @@ class Distances:
     def close_pairs(self, hard: float | None) -> Iterator[Finding]:
         """Labels with the same vector, and those whose centred cosine is at least `hard`; the closest first."""
         found: list[tuple[float, bool, int, int]] = []
+        squares = (self._moved**2).sum(axis=1)
         for start in range(0, len(self.labels), _BLOCK):
             block = slice(start, start + _BLOCK)
-            raw, centred = self._raw[block] @ self._raw.T, self.centred[block] @ self.centred.T
-            close = (raw >= SAME) | (centred >= (2.0 if hard is None else hard))
-            for row, other in zip(*np.nonzero(close), strict=True):
-                if row + start < other:
-                    same = bool(raw[row, other] >= SAME)
-                    cosine = float((raw if same else centred)[row, other])
-                    found.append((cosine, same, int(row) + start, int(other)))
-        for cosine, same, row, other in sorted(found, key=lambda each: -each[0]):
+            cosines = self.centred[block] @ self.centred.T
+            both = squares[block, None] + squares
+            same = both - 2 * self._moved[block] @ self._moved.T <= (1 - SAME) * both + self._floor**2
+            for at, other in zip(*np.nonzero(same | (cosines >= (2.0 if hard is None else hard))), strict=True):
+                if at + start < other:
+                    is_same = bool(same[at, other])
+                    cosine = 1.0 if is_same else float(cosines[at, other])
+                    found.append((cosine, is_same, int(at) + start, int(other)))
+        for cosine, is_same, row, other in sorted(found, key=lambda each: -each[0]):
             pair = (self.labels[row], self.labels[other])
-            yield Finding(IDENTICAL if same else HARD_TO_TELL, pair, f"and {pair[1]}", cosine)
+            yield Finding(IDENTICAL if is_same else HARD_TO_TELL, pair, f"and {pair[1]}", cosine)
 
     def nearest(self, labels: Sequence[str], among: Sequence[str], most: int = 3) -> Nearest:
         """For each of `labels` that the table has, the nearest `among` others, with their cosines."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,6 +63,14 @@ class _Lists:
         key = canonical(label)
         return next((self._places[name][key] for name in names or self.given if key in self._places[name]), "")
 
+    def placed(self, finding: Finding) -> Finding:
+        """The finding with the place of its first label, where it has none."""
+        if finding.place or not finding.labels:
+            return finding
+        # Twins and their like are about the unseen label.
+        names = ("unseen", *self.given) if "unseen" in self.given else ()
+        return replace(finding, place=self.place(finding.labels[0], *names))
+
     @cached_property
     def _places(self) -> dict[str, dict[str, str]]:
         return {
@@ -119,7 +127,7 @@ def check_labels(
         seen=seen_labels,
         unseen=unseen_labels,
         source=told,
-        findings=tuple(sorted(findings, key=lambda finding: order[finding.kind])),
+        findings=tuple(sorted(map(lists.placed, findings), key=lambda finding: order[finding.kind])),
         nearest_seen=nearest,
         thresholds={name: cosine for name, cosine in thresholds.items() if nearest or name == HARD_TO_TELL.name},
         unjudged=_unjudged(distances, seen_labels if unseen_labels else ()),
@@ -273,6 +281,8 @@ def split_lists(seen: Path, unseen: Path, folder: Path, *, force: bool) -> tuple
         raise InputError(f"{lists.faults[0].place}: {lists.faults[0].told}", remedy="Mend the line.")
     unseen_keys = {canonical(label) for label in lists.labels("unseen")}
     kept = tuple(label for label in lists.labels("seen") if canonical(label) not in unseen_keys)
+    if not kept:
+        raise InputError("no seen label is left, all of them are unseen", path=seen)
     paths = split_names(folder)
     for path in paths:
         files.refuse_overwrite(path, force=force)
