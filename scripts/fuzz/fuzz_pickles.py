@@ -81,5 +81,6 @@ def seeds() -> list[bytes]:
 
 
 if __name__ == "__main__":
+    planted = seeds()
     sys.addaudithook(forbid)
-    common.run(read, seeds(), _unwrapped)
+    common.run(read, planted, _unwrapped)
