@@ -221,7 +221,7 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
     if scalar is Path:
         if not isinstance(raw, (str, Path)) or not str(raw):
             raise refuse("a path")
-        return folder / Path(raw).expanduser()
+        return folder / files.expanded(raw)
     if field.metadata["may_be_path"] and isinstance(raw, str):
         raw = _placed(raw, folder)
     expected, value = _converted(scalar, raw)

@@ -93,6 +93,11 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
         raise UsageError("exists already", path=path, remedy="Add --force to replace it.")
 
 
+def expanded(text: str | Path) -> Path:
+    """`text` as a path, `~` and `~user` expanded where there is such a user; else it is a name like any other."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's raises where there is none)
+
+
 def make_folder(path: Path) -> Path:
     """Create the folder `path` and its parents where they are missing, and return it."""
     try:

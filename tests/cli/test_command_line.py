@@ -20,6 +20,7 @@ from zsmld.config import flag_of
 from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
 
 SETTINGS = {
+    "check": CheckSettings,
     "embed-labels": EmbedSettings,
     "check": CheckSettings,
     "train": TrainSettings,

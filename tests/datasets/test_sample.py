@@ -67,14 +67,14 @@ def test_the_largest_seed_is_taken(small_corpus, tmp_path):
 def test_the_summary_counts_what_was_written(small_corpus, tmp_path):
     summary = make_sample(tmp_path / "counted", images=10)
     dataset = read_annotations(tmp_path / "counted" / "annotations.jsonl")
-    assert [record.split for record in dataset.records].count("train") == summary.train_images == 8
-    assert [record.split for record in dataset.records].count("test") == summary.test_images == 2
+    assert [record.split for record in dataset.records()].count("train") == summary.train_images == 8
+    assert [record.split for record in dataset.records()].count("test") == summary.test_images == 2
     assert (len(summary.seen), len(summary.unseen)) == (40, 10)
 
 
 def test_every_annotated_image_is_a_jpeg_of_one_size(sample):
     dataset = read_annotations(sample / "annotations.jsonl")
-    assert len(dataset.records) == len(list((sample / "images").iterdir())) == IMAGES
+    assert len(dataset) == len(list((sample / "images").iterdir())) == IMAGES
     for path in dataset.image_paths():
         with Image.open(path) as image:
             image.load()

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zsmld.datasets.records import SPLITS
+from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.datasets.tables import read_annotations
 from zsmld.errors import InputError
+from zsmld.labels.vocabulary import canonical
 
 GOOD = {"image": "a.jpg", "labels": ["dog"], "split": "train"}
 words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(str.strip)
@@ -36,12 +37,13 @@ def write(folder, *lines):
 def test_what_is_written_is_read(records):
     with tempfile.TemporaryDirectory() as folder:
         dataset = read_annotations(write(Path(folder), "", *records))
-    assert [(r.image, list(r.labels), r.split) for r in dataset.records] == [
-        (record["image"], record["labels"], record["split"]) for record in records
-    ]
-    assert [r.line for r in dataset.records] == list(range(2, len(records) + 2))
+    read = list(dataset.records())
+    assert [(r.image, r.split) for r in read] == [(record["image"], record["split"]) for record in records]
+    for r, record in zip(read, records, strict=True):
+        assert {canonical(label) for label in r.labels} == {canonical(label) for label in record["labels"]}
+    assert [r.line for r in read] == list(range(2, len(records) + 2))
     groups = [record.get("group") for record in records]
-    assert [r.group for r in dataset.records] == [None if group is None else str(group) for group in groups]
+    assert [r.group for r in read] == [None if group is None else str(group) for group in groups]
 
 
 @given(st.binary(max_size=80))
@@ -70,6 +72,8 @@ def test_any_bytes_are_read_or_refused_in_one_line(data):
         (GOOD | {"image": "/etc/passwd"}, "leaves the images folder"),
         (GOOD | {"image": ""}, "expected a path"),
         (GOOD | {"image": 7}, "expected a path"),
+        (GOOD | {"image": "b.jpg", "negatives": "dog"}, "negatives is not a list of words"),
+        (GOOD | {"image": "b.jpg", "negatives": ["sea", "Dog"]}, "'dog' is in labels and in negatives"),
         (GOOD, r":2: image 'a\.jpg' stands in line 1 already"),
         (GOOD | {"image": "./a.jpg"}, "stands in line 1 already"),
     ],
@@ -100,3 +104,44 @@ def test_parts_targets_and_digest(tmp_path):
         dataset.part("val")
     again = read_annotations(write(tmp_path, *[record | {"other": 1} for record in records]))
     assert again.digest() == dataset.digest() != train.digest()
+
+
+def test_partial_labels_are_known_or_not(tmp_path):
+    records = [
+        {"image": "a.jpg", "labels": ["dog"], "negatives": ["Sea"], "split": "train"},
+        {"image": "b.jpg", "labels": ["sky"], "negatives": [], "split": "train"},
+        {"image": "c.jpg", "labels": ["sea"], "split": "train"},
+    ]
+    dataset = read_annotations(write(tmp_path, *records))
+    labels = ["sky", "sea", "dog", "whale"]
+    known = dataset.known(labels)
+    assert known is not None and known.tolist() == [
+        [False, True, True, False], [True, False, False, False], [True, True, True, True],
+    ]  # fmt: skip
+    assert dataset.targets(labels).tolist() == [
+        [False, False, True, False], [True, False, False, False], [False, True, False, False],
+    ]  # fmt: skip
+    assert dataset.take(np.array([2])).known(labels) is None
+    assert [record.negatives for record in dataset.records()] == [("Sea",), (), None]
+    complete = read_annotations(write(tmp_path, *[{**record, "negatives": None} for record in records]))
+    assert complete.known(labels) is None and complete.digest() != dataset.digest()
+
+
+@given(st.lists(st.tuples(st.lists(words, max_size=4), st.none() | st.lists(words, max_size=3)), max_size=6), st.data())
+def test_columns_say_what_the_records_say(content, data):
+    records = [
+        ImageRecord(f"{n}.jpg", tuple(labels), "train", None, n, None if no is None else tuple(no))
+        for n, (labels, no) in enumerate(content)
+    ]
+    dataset = Dataset.of(records, Path("a"), Path())
+    asked = data.draw(st.lists(words, max_size=4, unique_by=canonical)) + [
+        x for record in records for x in record.labels[:1]
+    ]
+    truth, known = dataset.targets(asked), dataset.known(asked)
+    for row, record in enumerate(records):
+        positive = {canonical(label) for label in record.labels}
+        negative = None if record.negatives is None else {canonical(label) for label in record.negatives}
+        for at, label in enumerate(asked):
+            assert truth[row, at] == (canonical(label) in positive)
+            expected = negative is None or canonical(label) in positive | negative
+            assert (True if known is None else known[row, at]) == expected

@@ -114,3 +114,55 @@ def test_harmonic_mean():
 def test_what_cannot_be_ranked_is_refused(scores, targets):
     with pytest.raises(UsageError):
         metrics.average_precision(scores, targets)
+
+
+@st.composite
+def partly_known(draw):
+    scores, targets = draw(scored())
+    return scores, targets, targets | draw(hnp.arrays(np.bool_, scores.shape))
+
+
+@given(partly_known())
+@settings(max_examples=200, deadline=None)
+def test_unknown_entries_have_no_part_in_average_precision_or_chance(case):
+    scores, targets, known = case
+    ours, chance = metrics.average_precision(scores, targets, known), metrics.chance(targets, known)
+    for label in range(scores.shape[1]):
+        rows = known[:, label]
+        if targets[:, label].any():
+            theirs = average_precision_score(targets[rows, label], scores[rows, label])
+            assert ours[label] == pytest.approx(theirs, abs=1e-12)
+            assert chance[label] == pytest.approx(metrics.chance(targets[rows][:, [label]])[0])
+        else:
+            assert np.isnan(ours[label]) and np.isnan(chance[label])
+    everything = np.ones_like(known)
+    np.testing.assert_array_equal(
+        metrics.average_precision(scores, targets, everything), metrics.average_precision(scores, targets)
+    )
+    np.testing.assert_allclose(metrics.chance(targets, everything), metrics.chance(targets))
+
+
+@given(partly_known(), st.integers(1, 10))
+@settings(max_examples=200, deadline=None)
+def test_the_top_k_of_an_image_are_those_of_its_known_labels(case, k):
+    scores, targets, known = case
+    hits = predicted = 0.0
+    for row in range(len(scores)):
+        sure = known[row]
+        if sure.any():
+            # One image with its known labels alone.
+            alone = metrics.top_k(scores[row : row + 1, sure], targets[row : row + 1, sure], k)
+            size = min(k, int(sure.sum()))
+            hits, predicted = hits + alone.precision * size, predicted + size
+    ours = metrics.top_k(scores, targets, k, known)
+    assert ours.precision == pytest.approx(hits / predicted if predicted else 0)
+    assert ours.recall == pytest.approx(hits / targets.sum() if targets.any() else 0)
+    assert ours.f1 <= ours.f1_ceiling + 1e-12
+    assert metrics.top_k(scores, targets, k, np.ones_like(known)) == metrics.top_k(scores, targets, k)
+
+
+def test_what_is_true_must_be_known():
+    with pytest.raises(UsageError, match="of which it is unknown"):
+        metrics.average_precision([[0.5]], [[True]], [[False]])
+    with pytest.raises(UsageError, match=r"known of shape \(1, 2\)"):
+        metrics.top_k([[0.5]], [[True]], 1, [[True, True]])

@@ -18,7 +18,9 @@ from hypothesis.extra import numpy as arrays
 
 from zsmld.errors import InputError
 from zsmld.labels.array_files import is_array_file, open_array_file
-from zsmld.labels.embeddings import LabelEmbeddings, Provenance
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.provenance import Provenance, SourceRecord
+from zsmld.labels.vector_files import open_vector_file
 
 WORDS = ["sky", "cat", "New York", "été", "dog"]
 TABLE = np.array([[1, 2, 3], [0.5, -1, 2], [4, 4, 1], [0, 0, 1], [2, 1, 0]], np.float32)
@@ -309,7 +311,9 @@ def test_rows_that_are_no_vectors_are_refused_where_they_are_wanted(tmp_path, va
 
 def test_our_own_label_embeddings_are_refused(tmp_path):
     path = tmp_path / "labels.safetensors"
-    LabelEmbeddings(("a", "b"), TABLE[:2], ("", ""), Provenance("x", "y", "word_vectors")).save(path)
+    LabelEmbeddings(("a", "b"), TABLE[:2], ("", ""), Provenance((SourceRecord("x", "y", "word_vectors", 3),))).save(
+        path
+    )
     with pytest.raises(InputError, match=r"label embeddings already.*--embeddings"):
         open_array_file(path).read([])
 
@@ -321,6 +325,16 @@ def test_bfloat16_is_read_from_safetensors(tmp_path):
     )
     found = open_array_file(path, words=[_listed(tmp_path, WORDS)]).read(WORDS)
     assert np.array_equal([found.vectors[word] for word in WORDS], TABLE)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_texts_of_no_characters_are_refused(tmp_path, order):
+    words = np.array(WORDS, f"{order}U8")
+    words.view(f"{order}u4")[3] = 0x110000
+    path = tmp_path / "v.npz"
+    np.savez(path, words=words, vecs=TABLE)
+    with pytest.raises(InputError, match="what is no character"):
+        open_array_file(path).read([])
 
 
 def test_files_of_arrays_are_told_by_content(tmp_path):
@@ -537,14 +551,12 @@ NUS = ("TagList1k.txt", "Concepts81.txt")
 
 @pytest.mark.realdata
 def test_the_pickle_that_lesa_ships_is_glove(shared_data):
-    from zsmld.labels.word_vectors import read_word_vectors
-
     folder = shared_data / "vectors"
     lists = [shared_data / "nus_wide" / name for name in NUS]
     source = open_array_file(folder / "lesa_nus_wide_glove.300d.pkl", words=lists)
     words = list(source.words())
     found = source.read(words)
-    glove = read_word_vectors(folder / "glove_nus_wide_1006.300d.txt.gz", words)
+    glove = open_vector_file(folder / "glove_nus_wide_1006.300d.txt.gz").read(words)
     assert (found.size, found.width, len(glove.vectors)) == (1006, 300, 1006)
     assert all(np.allclose(found.vectors[word], glove.vectors[word], rtol=1e-6, atol=1e-7) for word in words)
     assert "177 related pairs" in found.note and "TagList1k.txt (sha256:" in found.note

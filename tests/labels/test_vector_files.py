@@ -202,6 +202,7 @@ def test_text_words_may_hold_spaces_and_digits_and_lines_trailing_blanks(tmp_pat
         (b"\x93NUMPY\x01\x00", "is a NumPy array file", None),
         (zipped_alike(zipped_alike(b"a 0.1 0.2\n")), "is packed twice", None),
         (zip_of({"v.gz": zipped_alike(b"a 0.1 0.2\n")}), "is packed twice", None),
+        (zip_of({"v.zip": zip_of({"v.txt": b"a 0.1 0.2\n"})}), "is packed twice", None),
         (zip_of({"v.pkl": pickle.dumps([1])}), "is a Python pickle", None),
         (zip_of({}), "without word vectors, it holds nothing", None),
         (

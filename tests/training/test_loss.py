@@ -52,3 +52,18 @@ def test_focus_carries_no_gradient():
 def test_easy_negatives_are_free_and_extreme_logits_stay_finite():
     assert asymmetric_loss(torch.tensor([[-4.0]]), torch.zeros(1, 1)).item() == 0
     assert torch.isfinite(asymmetric_loss(torch.tensor([[200.0, -200.0]]), torch.tensor([[0.0, 1.0]]), margin=0))
+
+
+def test_unknown_labels_cost_nothing_and_carry_no_gradient():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator).requires_grad_()
+    targets = (torch.rand(6, 4, generator=generator) < 0.3).float()
+    known = torch.rand(6, 4, generator=generator) < 0.5
+    partly = asymmetric_loss(logits, targets, known=known)
+    (gradient,) = torch.autograd.grad(partly, logits)
+    assert not gradient[~known].any() and gradient[known].any()
+    entries = [tuple(at) for at in known.nonzero().tolist()]
+    alone = sum(asymmetric_loss(logits[at].view(1, 1), targets[at].view(1, 1)) for at in entries)
+    assert partly.item() == pytest.approx(alone.item() / 6, rel=1e-5)
+    whole = asymmetric_loss(logits, targets, known=torch.ones_like(known))
+    torch.testing.assert_close(whole, asymmetric_loss(logits, targets))

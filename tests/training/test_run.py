@@ -106,6 +106,26 @@ def test_test_records_and_unseen_labels_have_no_say_in_the_weights(workspace):
     assert weights(zsmld.train(**SETTINGS)) == before
 
 
+def test_what_is_unknown_has_no_say_in_training_and_is_told_by_evaluation(workspace):
+    # Only the first label of a photograph, and one that it lacks, are known.
+    partial, closed = [], []
+    for record in read_records(workspace):
+        absent = [label for label in (*SEEN, *UNSEEN) if label not in record["labels"]]
+        partial.append(record | {"labels": record["labels"][:1], "negatives": absent[:1]})
+        closed.append(record | {"labels": record["labels"][:1]})
+    write_records(workspace, closed)
+    as_negative = weights(zsmld.train(**SETTINGS))
+    write_records(workspace, partial)
+    run = zsmld.train(**SETTINGS)
+    assert weights(run) != as_negative
+    report = zsmld.evaluate(model=run, annotations="annotations.jsonl", unseen="unseen.txt", gzsl=True)
+    assert report.gzsl["known"] == pytest.approx(2 / len((*SEEN, *UNSEEN)))
+    assert "left out" in report.protocol.unknown
+    # What is said of other labels again changes nothing: they are in no list.
+    write_records(workspace, [record | {"negatives": [*record["negatives"], "elsewhere"]} for record in partial])
+    assert weights(zsmld.train(**SETTINGS)) == weights(run)
+
+
 @pytest.mark.parametrize("along", [False, True])
 def test_killed_at_random_points_and_resumed_it_ends_with_the_same_bits(workspace, along):
     more = {"epochs": 6} if along else {}

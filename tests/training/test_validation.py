@@ -13,7 +13,7 @@ from zsmld.training.validation import split_validation
 def dataset(groups, splits=None):
     splits = splits or ["train"] * len(groups)
     records = [ImageRecord(f"{i}.jpg", (), splits[i], group, i + 1) for i, group in enumerate(groups)]
-    return Dataset(tuple(records), Path("a.jsonl"), Path())
+    return Dataset.of(records, Path("a.jsonl"), Path())
 
 
 @given(

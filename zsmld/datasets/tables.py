@@ -1,6 +1,7 @@
 """Annotations as JSONL: `{"image": "a/b.jpg", "labels": ["dog", "sea"], "split": "train"}` a line.
 
-`group` may name the series that an image belongs to; other keys are passed over.
+`group` may name the series that an image belongs to. `negatives` may list the labels that are known not to be true of
+it: then all labels that are in neither list are unknown. Other keys are passed over.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from zsmld import files
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError, nearest
+from zsmld.labels.vocabulary import canonical
 
 _HALVES = re.compile("[\ud800-\udfff]")
 
@@ -45,7 +47,7 @@ def read_annotations(path: Path, images: Path | None = None) -> Dataset:
         records.append(record)
     if not records:
         raise InputError("holds no record", path=path)
-    return Dataset(tuple(records), path, root)
+    return Dataset.of(records, path, root)
 
 
 def _records(path: Path) -> Iterator[ImageRecord]:
@@ -72,21 +74,30 @@ def _record(value: Any, line: int) -> ImageRecord:
     for key in ("image", "labels", "split"):
         if key not in value:
             raise InputError(f"lacks the key {key!r}", remedy=nearest(key, value))
-    labels, split, group = value["labels"], value["split"], value.get("group")
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-        raise InputError("labels is not a list of words")
-    if not all(map(_is_writable, labels)):
-        raise InputError("labels holds half of a character (a lone surrogate)", remedy="Write it as UTF-8.")
+    split, group, negatives = value["split"], value.get("group"), value.get("negatives")
+    labels = _words(value["labels"], "labels")
+    negatives = None if negatives is None else _words(negatives, "negatives")
+    if negatives and (both := {canonical(label) for label in labels} & {canonical(label) for label in negatives}):
+        raise InputError(f"{min(both)!r} is in labels and in negatives")
     if split not in SPLITS:
         raise InputError(f"split is {split!r}, expected one of {', '.join(SPLITS)}")
     # Labels and splits repeat in every record: interned, they are held once.
     return ImageRecord(
         image=_inside(value["image"]),
-        labels=tuple(sys.intern(label) for label in labels),
+        labels=labels,
         split=sys.intern(split),
         group=None if group is None else sys.intern(str(group)),
         line=line,
+        negatives=negatives,
     )
+
+
+def _words(value: Any, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() for word in value):
+        raise InputError(f"{key} is not a list of words")
+    if not all(map(_is_writable, value)):
+        raise InputError(f"{key} holds half of a character (a lone surrogate)", remedy="Write it as UTF-8.")
+    return tuple(map(sys.intern, value))
 
 
 def _is_writable(text: str) -> bool:

@@ -16,7 +16,7 @@ Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
 
 
-def average_precision(scores: ArrayLike, targets: ArrayLike) -> NDArray[np.float64]:
+def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None = None) -> NDArray[np.float64]:
     """Average precision of each label over the images.
 
     AP = Σ_n (R_n - R_{n-1}) P_n over the distinct scores n, highest first: images of equal score enter together,
@@ -25,12 +25,18 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> NDArray[np.float
     Args:
         scores: (I,L), higher is more likely.
         targets: (I,L), true where the image has the label.
+        known: (I,L), true where it is known whether it has: the others are left out of that label's ranking. None
+            where all are known.
 
     Returns:
         (L,) in [0,1]; NaN where a label has no positive.
     """
-    scored, truth = _checked(scores, targets)
-    return np.array([_one_average_precision(scored[:, i], truth[:, i]) for i in range(scored.shape[1])])
+    scored, truth, sure = _checked(scores, targets, known)
+    if sure is None:
+        return np.array([_one_average_precision(scored[:, i], truth[:, i]) for i in range(scored.shape[1])])
+    return np.array(
+        [_one_average_precision(scored[sure[:, i], i], truth[sure[:, i], i]) for i in range(scored.shape[1])]
+    )
 
 
 def _one_average_precision(scores: NDArray[np.float32], truth: Booleans) -> float:
@@ -57,7 +63,7 @@ class TopK:
     f1_ceiling: float
 
 
-def top_k(scores: ArrayLike, targets: ArrayLike, k: int) -> TopK:
+def top_k(scores: ArrayLike, targets: ArrayLike, k: int, known: ArrayLike | None = None) -> TopK:
     """Precision, recall and F1 of the top K labels of every image, true positives pooled over images (micro).
 
     Labels that tie at the K-th place share the places that are left, so the order of the labels has no say.
@@ -66,13 +72,19 @@ def top_k(scores: ArrayLike, targets: ArrayLike, k: int) -> TopK:
         scores: (I,L).
         targets: (I,L).
         k: K; where there are fewer labels than K, all of them.
+        known: (I,L): the top K of an image are those of the labels that are known of it. None where all are.
     """
     if k < 1:
         raise UsageError(f"K is {k}, expected at least 1")
-    scored, truth = _checked(scores, targets)
+    scored, truth, sure = _checked(scores, targets, known)
     k = min(k, scored.shape[1])
-    hits = float(np.sum(truth * _membership(scored, k)))
-    predicted = k * len(scored)
+    if sure is None:
+        member, predicted = _membership(scored, k), float(k * len(scored))
+    else:
+        # Unknown labels come last, and what is left of the K places for them is nobody's.
+        member = _membership(np.where(sure, scored, -np.inf).astype(np.float32), k) * sure
+        predicted = float(np.minimum(k, sure.sum(axis=1)).sum())
+    hits = float(np.sum(truth * member))
     return TopK(
         precision=_ratio(hits, predicted),
         recall=_ratio(hits, truth.sum()),
@@ -95,17 +107,18 @@ def harmonic_mean(a: float, b: float) -> float:
     return _ratio(2 * a * b, a + b)
 
 
-def chance(targets: ArrayLike) -> NDArray[np.float64]:
-    """Expected average precision of a random ranking, a label: (I,L) → (L,).
+def chance(targets: ArrayLike, known: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Expected average precision of a random ranking, a label: (I,L) → (L,); of the `known` images, where given.
 
     Exact for a uniformly random order without ties: with P positives among I images, the expectation of P_n at a
     positive of rank n is 1/n + (n-1)/n · (P-1)/(I-1), averaged over n. Slightly above the prevalence P/I.
     """
     truth = np.asarray(targets, dtype=bool)
-    images = len(truth)
     positives = truth.sum(axis=0).astype(np.float64)
-    harmonic = np.sum(1.0 / np.arange(1, images + 1)) / images  # mean of 1/n
-    expected = harmonic + (1 - harmonic) * (positives - 1) / max(images - 1, 1)
+    ranked = np.full(truth.shape[1], len(truth)) if known is None else np.asarray(known, dtype=bool).sum(axis=0)
+    images = np.maximum(ranked, 1)
+    harmonic = np.cumsum(1.0 / np.arange(1, len(truth) + 1))[images - 1] / images  # mean of 1/n
+    expected = harmonic + (1 - harmonic) * (positives - 1) / np.maximum(images - 1, 1)
     return np.where(positives > 0, expected, np.nan)
 
 
@@ -113,8 +126,10 @@ def _ratio(numerator: float, denominator: float) -> float:
     return float(numerator / denominator) if denominator else 0.0
 
 
-def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray[np.float32], Booleans]:
-    """Both as (I,L) arrays of one shape; NaN scores, which no ranking can place, are refused."""
+def _checked(
+    scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None
+) -> tuple[NDArray[np.float32], Booleans, Booleans | None]:
+    """All as (I,L) arrays of one shape; NaN scores, which no ranking can place, are refused."""
     scored, truth = np.asarray(scores, dtype=np.float32), np.asarray(targets)
     if scored.ndim != 2 or scored.shape != truth.shape:
         raise UsageError(f"scores of shape {scored.shape} and targets of shape {truth.shape}, expected both (I, L)")
@@ -122,4 +137,11 @@ def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[NDArray[np.float32]
         raise UsageError(f"{int(np.isnan(scored).sum())} scores are NaN, expected numbers")
     if truth.dtype != np.bool_ and not np.isin(truth, (0, 1)).all():
         raise UsageError("targets hold values other than 0 and 1")
-    return scored, truth.astype(np.bool_)
+    if known is None:
+        return scored, truth.astype(np.bool_), None
+    sure = np.asarray(known, dtype=np.bool_)
+    if sure.shape != scored.shape:
+        raise UsageError(f"known of shape {sure.shape}, expected that of the scores, {scored.shape}")
+    if (truth.astype(np.bool_) & ~sure).any():
+        raise UsageError("a label is true of an image of which it is unknown")
+    return scored, truth.astype(np.bool_), sure

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _ROWS = (
     ("mAP", "map"),
     ("  of a random ranking", "chance_map"),
+    ("part of the truth that is known", "known"),
     ("  seen labels", "seen_map"),
     ("  unseen labels", "unseen_map"),
     ("  harmonic mean", "harmonic_map"),

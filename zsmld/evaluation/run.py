@@ -16,7 +16,7 @@ from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import pick_device
 from zsmld.errors import UsageError
 from zsmld.evaluation.metrics import average_precision
-from zsmld.evaluation.protocols import Protocol, figures, generalised
+from zsmld.evaluation.protocols import Figures, Protocol, figures, generalised
 from zsmld.evaluation.report import LabelResult, Report
 from zsmld.labels.sources import embed_like
 from zsmld.labels.vocabulary import Vocabulary, check_disjoint, read_vocabulary, vocabulary_of
@@ -70,9 +70,13 @@ def _report(
     scores: NDArray[np.float32],
 ) -> Report:
     protocol = Protocol(min_positives=settings.min_positives)
-    truth = dataset.targets(labels)
+    truth, known = dataset.targets(labels), dataset.known(labels)
     is_seen = np.arange(len(labels)) < len(trained.seen)
-    precisions = average_precision(scores, truth)
+    precisions = average_precision(scores, truth, known)
+
+    def figures_of(chosen: NDArray[np.bool_]) -> Figures:
+        return figures(scores[:, chosen], truth[:, chosen], protocol, None if known is None else known[:, chosen])
+
     results = tuple(
         LabelResult(
             label=label,
@@ -84,9 +88,9 @@ def _report(
     )
     return Report(
         protocol=protocol,
-        zsl=figures(scores[:, ~is_seen], truth[:, ~is_seen], protocol),
-        gzsl=generalised(scores, truth, is_seen, protocol) if settings.gzsl else None,
-        seen=figures(scores[:, is_seen], truth[:, is_seen], protocol),
+        zsl=figures_of(~is_seen),
+        gzsl=generalised(scores, truth, is_seen, protocol, known) if settings.gzsl else None,
+        seen=figures_of(is_seen),
         labels=results,
         about={
             # The folder behind `runs/latest`: the report names the run itself.

@@ -43,7 +43,7 @@ _THREADS = 4
 def cache_folder() -> Path:
     """`$ZSMLD_CACHE`, else `zsmld` in the user's cache folder."""
     if chosen := os.environ.get("ZSMLD_CACHE"):
-        return Path(chosen).expanduser()
+        return files.expanded(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsmld"
 
 

@@ -107,7 +107,7 @@ def resolve(spec: str) -> ClipSource:
     if name == spec or not name:
         raise UsageError(f"{spec!r} is no open_clip source, expected {_EXPECTED}")
     if name.startswith(_LOCAL):
-        return _in_folder(Path(name.removeprefix(_LOCAL)).expanduser().absolute())
+        return _in_folder(files.expanded(name.removeprefix(_LOCAL)).absolute())
     if name.startswith(_HUB):
         repository = name.removeprefix(_HUB)
         config = _fetched(repository, _CONFIG)
@@ -120,7 +120,7 @@ def resolve(spec: str) -> ClipSource:
             f"{spec!r} names no weights, expected open_clip:MODEL@WEIGHTS",
             remedy=f"Add @ and a safetensors file or a tag ({listed(_tags(model)) or 'it has none'}).",
         )
-    return _tagged(spec, model, weights) or _from_file(model, Path(weights).expanduser().absolute())
+    return _tagged(spec, model, weights) or _from_file(model, files.expanded(weights).absolute())
 
 
 def _check_model(model: str) -> None:

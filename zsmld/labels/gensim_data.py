@@ -43,7 +43,7 @@ def fetched(name: str) -> Path:
     if name not in GENSIM_NAMES:
         remedy = nearest(name, GENSIM_NAMES) or f"There are {', '.join(GENSIM_NAMES)}."
         raise UsageError(f"gensim-data has no model {name!r}", remedy=remedy)
-    base = Path(os.environ.get("GENSIM_DATA_DIR") or "~/gensim-data").expanduser().absolute()
+    base = files.expanded(os.environ.get("GENSIM_DATA_DIR") or "~/gensim-data").absolute()
     path = base / name / f"{name}.gz"
     # Before the lock: the folder may be read-only.
     if path.exists() and _is_verified(path):

@@ -155,7 +155,7 @@ def choose_member(path: Path, asked: str | None, suits: Callable[[str], bool]) -
 
 def _is_data(name: str) -> bool:
     """Whether a member is a file, and none of those that macOS and editors leave."""
-    return not name.endswith("/") and not name.startswith("__MACOSX/") and not name.rpartition("/")[2].startswith(".")
+    return not name.endswith("/") and not name.rpartition("/")[2].startswith(".")
 
 
 def _only(names: list[str], path: Path, suits: Callable[[str], bool]) -> str:

@@ -52,7 +52,7 @@ def read_templates(given: Templates | None = None) -> tuple[str, ...]:
     if given is None or (isinstance(given, str) and given in TEMPLATE_SETS):
         return TEMPLATE_SETS[given or DEFAULT][1]()
     if isinstance(given, (str, Path)):
-        path = Path(given).expanduser()
+        path = files.expanded(given)
         if isinstance(given, str) and not path.exists():
             remedy = nearest(given, TEMPLATE_SETS) or f"The sets are {', '.join(TEMPLATE_SETS)}."
             raise InputError("no such file, and no template set of that name", path=path, remedy=remedy)

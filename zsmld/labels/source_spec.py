@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from zsmld import files
 from zsmld.errors import UsageError, nearest
 
 CLIP, GENSIM = "open_clip:", "gensim:"
@@ -96,13 +97,13 @@ def parse_source(text: str) -> SourceSpec:
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).expanduser().is_file()
+        return files.expanded(text).is_file()
     except (OSError, ValueError):
         return False
 
 
 def _absolute(text: str) -> str:
-    return str(Path(text).expanduser().absolute())
+    return str(files.expanded(text).absolute())
 
 
 def _why_not(key: str, kind: str) -> str:

@@ -65,11 +65,17 @@ class DecodedImages:
 
 
 class PackedTargets:
-    """The truth (I,L), a bit an entry: 160,000 images of 925 labels take 18 MB."""
+    """The truth (I,L), a bit an entry: 160,000 images of 925 labels take 18 MB.
 
-    def __init__(self, truth: NDArray[np.bool_]) -> None:
+    Args:
+        truth: true where the image has the label.
+        known: true where it is known whether it has; None where all is known.
+    """
+
+    def __init__(self, truth: NDArray[np.bool_], known: NDArray[np.bool_] | None = None) -> None:
         self.labels = truth.shape[1]
         self.bits = np.packbits(truth, axis=1)
+        self.known_bits = None if known is None else np.packbits(known, axis=1)
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -77,6 +83,12 @@ class PackedTargets:
     def read(self, rows: Rows) -> Tensor:
         """(B,L) as 0.0 and 1.0."""
         return torch.from_numpy(np.unpackbits(self.bits[rows], axis=1, count=self.labels).astype(np.float32))
+
+    def known(self, rows: Rows) -> Tensor | None:
+        """(B,L) true where it is known whether the image has the label; None where all is known."""
+        if self.known_bits is None:
+            return None
+        return torch.from_numpy(np.unpackbits(self.known_bits[rows], axis=1, count=self.labels).astype(np.bool_))
 
 
 def batches(order: Rows, batch_size: int, start: int = 0) -> Iterator[tuple[int, Rows]]:

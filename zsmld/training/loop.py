@@ -126,9 +126,10 @@ class Trainer:
         seed = self._seed_of_step()
         inputs = self.training.inputs.read(rows, augmentation_seed=seed).to(self.device)
         targets = self.training.targets.read(rows).to(self.device)
+        known = self.training.targets.known(rows)
         logits = self.module(inputs, self.label_embeddings)
         loss = asymmetric_loss(
-            logits, targets,
+            logits, targets, known=None if known is None else known.to(self.device),
             gamma_negative=settings.gamma_negative, gamma_positive=settings.gamma_positive, margin=settings.margin,
         )  # fmt: skip
         value = float(loss.detach())
@@ -181,7 +182,8 @@ class Trainer:
                 f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,
                 remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
             )  # fmt: skip
-        precisions = average_precision(scores, truth)
+        known = self.validation.targets.known(rows)
+        precisions = average_precision(scores, truth, None if known is None else known.numpy())
         return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else 0.0
 
     def _order(self) -> Rows:

@@ -11,6 +11,7 @@ def asymmetric_loss(
     logits: Tensor,
     targets: Tensor,
     *,
+    known: Tensor | None = None,
     gamma_negative: float = 4.0,
     gamma_positive: float = 0.0,
     margin: float = 0.05,
@@ -23,6 +24,7 @@ def asymmetric_loss(
     Args:
         logits: (B,L).
         targets: (B,L), 1 where the image has the label.
+        known: (B,L), true where it is known whether it has; an unknown label costs nothing. None where all are known.
 
     Returns:
         a scalar.
@@ -34,4 +36,7 @@ def asymmetric_loss(
     negative = -torch.log1p(-shifted.clamp(max=1 - torch.finfo(logits.dtype).eps))
     with torch.no_grad():
         focus = torch.where(targets > 0, (1 - probability) ** gamma_positive, shifted**gamma_negative)
-    return (focus * torch.where(targets > 0, positive, negative)).sum() / len(logits)
+    cost = focus * torch.where(targets > 0, positive, negative)
+    if known is not None:
+        cost = torch.where(known, cost, 0.0)
+    return cost.sum() / len(logits)

@@ -95,7 +95,7 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         table = table.shuffled(settings.seed)
     dataset = read_annotations(settings.annotations, settings.images)
     dataset.part("train")
-    dataset = dataset.where(lambda record: record.split != "test")
+    dataset = dataset.take(~dataset.is_of("test"))
     truth = dataset.targets(seen.labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     positives = truth[training_rows].sum(axis=0)
@@ -104,7 +104,8 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     if (empty := int((positives == 0).sum())) > 0:
         console.warn(f"{empty} of {len(seen.labels)} seen labels have no training image")
     folder = run_folder.choose_run_folder(settings)
-    return Job(settings, seen, table, dataset, PackedTargets(truth), training_rows, validation_rows, folder)
+    targets = PackedTargets(truth, dataset.known(seen.labels))
+    return Job(settings, seen, table, dataset, targets, training_rows, validation_rows, folder)
 
 
 def _load_table(path: Path) -> LabelEmbeddings:

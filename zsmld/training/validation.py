@@ -27,13 +27,13 @@ def split_validation(
         truth: (I,L) of the seen labels.
     """
     rows = np.arange(len(dataset), dtype=np.int64)
-    declared = np.array([record.split == "val" for record in dataset.records], dtype=np.bool_)
+    declared = dataset.is_of("val")
     if declared.any() or fraction == 0:
         return rows[~declared], rows[declared]
     # An image without a group is a group of its own.
     members: dict[str, list[int]] = {}
-    for row, record in enumerate(dataset.records):
-        members.setdefault(f"#{row}" if record.group is None else record.group, []).append(row)
+    for row, group in enumerate(dataset.groups):
+        members.setdefault(f"#{row}" if group is None else group, []).append(row)
     groups = list(members.values())
     truth = np.zeros((len(rows), 0), dtype=np.bool_) if truth is None else truth
     left = truth.sum(axis=0)  # training images of every label
