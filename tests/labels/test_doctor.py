@@ -235,6 +235,16 @@ def test_synonyms_far_and_hard_to_tell_against_another_computation():
         assert [cosine for _, cosine in near] == pytest.approx(sorted(row, reverse=True)[:3])
 
 
+def test_a_twin_is_no_synonym_besides():
+    labels, vectors = related_table()
+    labels[160], labels[3] = "dogs", "dog"
+    examination, _ = check_labels(seen=labels[:150], unseen=labels[150:], embeddings=table_of(labels, vectors))
+    (twin,) = found(examination, "twins")
+    assert twin.labels == ("dogs", "dog") and twin.figure is not None
+    assert twin.figure > examination.thresholds["synonyms"]
+    assert "dogs" not in {finding.labels[0] for finding in found(examination, "synonyms")}
+
+
 @pytest.mark.parametrize("change", [lambda v: v + 7, lambda v: 100 * v, lambda v: v @ np.linalg.qr(v[:WIDTH])[0]])
 def test_where_a_space_lies_and_how_it_is_turned_changes_nothing(change):
     labels, vectors = related_table()

@@ -47,10 +47,9 @@ class Distances:
         self._row = {canonical(label): row for row, label in enumerate(table.labels)}
         wide = table.vectors.astype(np.float64)
         self._lengths = np.linalg.norm(wide, axis=1)
-        # What rounding leaves of a vector that is the mean itself is no direction.
-        self._floor = 1e-9 * float(self._lengths.max())
         self._moved = wide - wide.mean(axis=0) if self.judged else wide
-        self.centred = _units(self._moved, self._floor)
+        # What rounding leaves of a vector that is the mean itself is no direction.
+        self.centred = _units(self._moved, 1e-9 * float(self._lengths.max()))
 
     @property
     def judged(self) -> bool:
@@ -105,7 +104,7 @@ class Distances:
             block = slice(start, start + _BLOCK)
             cosines = self.centred[block] @ self.centred.T
             both = squares[block, None] + squares
-            same = both - 2 * self._moved[block] @ self._moved.T <= (1 - SAME) * both + self._floor**2
+            same = both - 2 * self._moved[block] @ self._moved.T <= (1 - SAME) * both
             for at, other in zip(*np.nonzero(same | (cosines >= (2.0 if hard is None else hard))), strict=True):
                 if at + start < other:
                     is_same = bool(same[at, other])
