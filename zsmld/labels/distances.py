@@ -30,7 +30,7 @@ _HARD, _SYNONYM, _FAR = 0.98, 0.80, 0.05
 _NEAR = 0.5
 # The natural logarithm of a length over the median length, and that in robust deviations.
 _ODD_RATIO, _ODD_DEVIATIONS = 1.0, 6.0
-_BLOCK = 1024
+_BLOCK = 512
 
 Nearest = dict[str, tuple[tuple[str, float], ...]]
 
@@ -117,9 +117,10 @@ class Distances:
     def nearest(self, labels: Sequence[str], among: Sequence[str], most: int = 3) -> Nearest:
         """For each of `labels` that the table has, the nearest `among` others, with their cosines."""
         rows, others = self.rows(labels), self.rows(among)
+        ends = self.centred[others].T
         result: Nearest = {}
         for row in rows:
-            cosines = self.centred[others] @ self.centred[row]
+            cosines = self.centred[row] @ ends
             order = np.argsort(-cosines, kind="stable")[:most]
             result[self.labels[row]] = tuple((self.labels[others[at]], float(cosines[at])) for at in order)
         return result
