@@ -1,6 +1,10 @@
 """`zsmld check` in a terminal: what it prints and writes, and how it ends."""
 
+import contextlib
 import json
+import os
+import pty
+import re
 import shlex
 from pathlib import Path
 from xml.etree import ElementTree
@@ -119,6 +123,35 @@ def test_many_labels_are_judged_by_distance(zsmld):
     assert "WARNING  identical-vectors (1)" in told.stdout and "figures are cosines of centred vectors" in told.stdout
     assert "word05q  and word70q  1.00  seen.txt:6" in told.stdout
     assert max(map(len, told.stdout.splitlines())) <= 120
+
+
+def on_a_terminal(zsmld, *arguments):
+    """What a terminal of 80 columns is sent."""
+    leader, follower = pty.openpty()
+    process = zsmld.start(*arguments, stdout=follower)
+    os.close(follower)
+    sent = b""
+    # Linux answers EIO once the other end is closed.
+    with contextlib.suppress(OSError):
+        while piece := os.read(leader, 1 << 16):
+            sent += piece
+    os.close(leader)
+    process.communicate(timeout=60)
+    return sent.decode()
+
+
+def test_a_terminal_of_80_columns_is_wrapped_between_words(zsmld):
+    write("seen.txt", "dogs", "cat", "[red]")
+    write("unseen.txt", "dog")
+    zsmld.environment |= {"COLUMNS": "80", "TERM": "xterm-256color"}
+    sent = on_a_terminal(zsmld, "check")
+    assert "\x1b[" in sent and "[red]" in sent
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", sent).splitlines()
+    assert max(map(len, lines)) <= 80
+    words = set(zsmld("check").stdout.split())
+    assert set(" ".join(lines).split()) == words
+    zsmld.environment |= {"NO_COLOR": "1"}
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", on_a_terminal(zsmld, "check"))
 
 
 BAD = [

@@ -22,7 +22,6 @@ from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSe
 SETTINGS = {
     "check": CheckSettings,
     "embed-labels": EmbedSettings,
-    "check": CheckSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
     "predict": PredictSettings,

@@ -143,6 +143,9 @@ def test_twins_need_no_vectors():
     }  # fmt: skip
     assert all(finding.kind.severity == "warning" for finding in examination.findings)
     assert not check_labels(["dog", "dogs"])[0].findings
+    # Found from the longer word only.
+    assert names(check_labels(seen=["wharves"], unseen=["wharf"])[0]) == {"twins"}
+    assert names(check_labels(seen=["wharf"], unseen=["wharves"])[0]) == {"twins"}
 
 
 @given(st.lists(st.text("abdgins", min_size=2, max_size=6), unique_by=canonical, min_size=2, max_size=12))
@@ -235,6 +238,16 @@ def test_synonyms_far_and_hard_to_tell_against_another_computation():
         assert [cosine for _, cosine in near] == pytest.approx(sorted(row, reverse=True)[:3])
 
 
+def test_a_twin_is_no_synonym_besides():
+    labels, vectors = related_table()
+    labels[160], labels[3] = "dogs", "dog"
+    examination, _ = check_labels(seen=labels[:150], unseen=labels[150:], embeddings=table_of(labels, vectors))
+    (twin,) = found(examination, "twins")
+    assert twin.labels == ("dogs", "dog") and twin.figure is not None
+    assert twin.figure > examination.thresholds["synonyms"]
+    assert "dogs" not in {finding.labels[0] for finding in found(examination, "synonyms")}
+
+
 @pytest.mark.parametrize("change", [lambda v: v + 7, lambda v: 100 * v, lambda v: v @ np.linalg.qr(v[:WIDTH])[0]])
 def test_where_a_space_lies_and_how_it_is_turned_changes_nothing(change):
     labels, vectors = related_table()
@@ -305,6 +318,15 @@ def test_labels_that_the_embeddings_lack(tmp_path):
 
 
 # What is told.
+
+
+def test_findings_come_by_severity_whatever_found_them(tmp_path):
+    labels, vectors = random_table(60)
+    seen, unseen = [*labels[:50], "dog"], [*labels[50:], "dogs", labels[0]]
+    path = written(tmp_path / "seen.txt", [*seen, "DOG"])
+    examination, _ = check_labels(labels, seen=path, unseen=unseen, embeddings=table_of(labels, vectors))
+    told = [finding.kind.name for finding in examination.findings if finding.kind.name != "far"]
+    assert told == ["faulty-line", "in-both", "no-vector", "no-vector", "not-listed", "not-listed", "twins"]
 
 
 def test_lines_are_cut_counted_and_in_order_of_severity():

@@ -66,7 +66,12 @@ def overlapping(all_boxes):
     return np.argwhere(np.triu((across > 0) & (down > 0), 1))
 
 
-WORDS = [f"{first}{second}" for first in ("window", "illicit", "MAMMAL", "fjord", "a") for second in range(40)]
+STARTS = ("photojournalism", "illicit", "MAMMALOGY HALL", "www.mmm.www", "a")
+WORDS = [f"{start}{number}" for start in STARTS for number in range(40)]
+    f"{first}{second}"
+    for first in ("photojournalism", "illicit", "MAMMALOGY HALL", "www.mmm.www", "a")
+    for second in range(40)
+]
 
 
 def test_no_two_labels_overlap_and_all_lie_on_the_canvas():

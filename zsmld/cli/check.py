@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from zsmld import console
 from zsmld.cli.options import manner_of, settings_options
 from zsmld.errors import InputError, PartialFailure, UsageError
 from zsmld.settings import CheckSettings
+
+_STYLES = {"ERROR": "bold red", "WARNING": "bold yellow", "NOTE": "bold"}
 
 
 @click.command("check")
@@ -47,8 +50,10 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
         source=settings.source if by_source else None,
         manner=manner_of(settings),
     )
-    for line in [files.to_json(examination.to_json())] if settings.json else examination.lines():
-        click.echo(console.clean(line))
+    if settings.json:
+        click.echo(files.to_json(examination.to_json()))
+    else:
+        _print(examination.lines())
     if settings.plot is not None:
         if table is None:
             raise UsageError("nothing to draw: no label has a vector", remedy="Give --embeddings or --source.")
@@ -58,6 +63,17 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
         for path in doctor.split_lists(settings.seen, settings.unseen, settings.split_into, force=settings.force):
             console.info(f"written: {path}")
     _end(examination.count("error"), examination.count("warning"))
+
+
+def _print(lines: list[str]) -> None:
+    """Write the lines: as they are into a pipe, wrapped between words and with the severities marked on a terminal."""
+    if not sys.stdout.isatty():
+        for line in lines:
+            click.echo(console.clean(line))
+        return
+    terminal = console.stdout_console()
+    for line in lines:
+        terminal.print(console.clean(line), style=_STYLES.get(line.partition(" ")[0]))
 
 
 def _by_source(settings: CheckSettings) -> bool:

@@ -30,7 +30,7 @@ _HARD, _SYNONYM, _FAR = 0.98, 0.80, 0.05
 _NEAR = 0.5
 # The natural logarithm of a length over the median length, and that in robust deviations.
 _ODD_RATIO, _ODD_DEVIATIONS = 1.0, 6.0
-_BLOCK = 1024
+_BLOCK = 512
 
 Nearest = dict[str, tuple[tuple[str, float], ...]]
 
@@ -47,10 +47,9 @@ class Distances:
         self._row = {canonical(label): row for row, label in enumerate(table.labels)}
         wide = table.vectors.astype(np.float64)
         self._lengths = np.linalg.norm(wide, axis=1)
-        # What rounding leaves of a vector that is the mean itself is no direction.
-        self._floor = 1e-9 * float(self._lengths.max())
         self._moved = wide - wide.mean(axis=0) if self.judged else wide
-        self.centred = _units(self._moved, self._floor)
+        # What rounding leaves of a vector that is the mean itself is no direction.
+        self.centred = _units(self._moved, 1e-9 * float(self._lengths.max()))
 
     @property
     def judged(self) -> bool:
@@ -105,7 +104,7 @@ class Distances:
             block = slice(start, start + _BLOCK)
             cosines = self.centred[block] @ self.centred.T
             both = squares[block, None] + squares
-            same = both - 2 * self._moved[block] @ self._moved.T <= (1 - SAME) * both + self._floor**2
+            same = both - 2 * self._moved[block] @ self._moved.T <= (1 - SAME) * both
             for at, other in zip(*np.nonzero(same | (cosines >= (2.0 if hard is None else hard))), strict=True):
                 if at + start < other:
                     is_same = bool(same[at, other])
@@ -118,9 +117,10 @@ class Distances:
     def nearest(self, labels: Sequence[str], among: Sequence[str], most: int = 3) -> Nearest:
         """For each of `labels` that the table has, the nearest `among` others, with their cosines."""
         rows, others = self.rows(labels), self.rows(among)
+        ends = self.centred[others].T
         result: Nearest = {}
         for row in rows:
-            cosines = self.centred[others] @ self.centred[row]
+            cosines = self.centred[row] @ ends
             order = np.argsort(-cosines, kind="stable")[:most]
             result[self.labels[row]] = tuple((self.labels[others[at]], float(cosines[at])) for at in order)
         return result

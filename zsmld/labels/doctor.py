@@ -181,11 +181,14 @@ def _read_lists(sources: Mapping[str, Labels | None]) -> _Lists:
 
 
 def _place(path: Path | None, line: int | None) -> str:
-    """`FILE:LINE`, the file as one would type it here; nothing for labels that stand in no file."""
-    if path is None:
-        return ""
+    """`FILE:LINE`; nothing for labels that stand in no file."""
+    return "" if path is None else f"{_shown(path)}:{line}"
+
+
+def _shown(path: Path) -> str:
+    """The path as one would type it here."""
     here = Path.cwd()
-    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{line}"
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _list_findings(lists: _Lists) -> Iterator[Finding]:
@@ -216,7 +219,7 @@ def _vectors(
         return None, "", []
     if embeddings is not None:
         table = embeddings if isinstance(embeddings, LabelEmbeddings) else LabelEmbeddings.load(embeddings)
-        told = table.provenance.source if isinstance(embeddings, LabelEmbeddings) else f"{embeddings}"
+        told = table.provenance.source if isinstance(embeddings, LabelEmbeddings) else _shown(Path(embeddings))
         if table.provenance.shuffled is not None:
             raise InputError(f"{told} is a shuffled control: its vectors belong to other labels")
         return *_from_table(labels, table, told), _absent(labels, table, lists)
