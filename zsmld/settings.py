@@ -20,10 +20,14 @@ class DataSettings:
     """Which photographs, and what is known of them."""
 
     annotations: Path | None = setting(
-        None, "JSONL file of the data set: one {image, labels, split} a line.", section="data"
-    )
+        None, "The data set: a JSONL file with one {image, labels, split} a line, or any other that docs/datasets.md "
+        "lists, as it was downloaded.", section="data",
+    )  # fmt: skip
     images: Path | None = setting(
-        None, "Folder that image paths are relative to. Default: the folder of the annotations.", section="data"
+        None, "Folder that image paths are relative to. Default: where the data set has them.", section="data"
+    )
+    allow_missing: bool = setting(
+        False, "Leave images out that are not on the disk, and count them, instead of stopping.", section="data"
     )
 
 
@@ -191,10 +195,35 @@ class PredictSettings(DeviceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataCheckSettings:
+    """`zsmld data check`."""
+
+    images: Path | None = setting(
+        None, "Folder that image paths are relative to. Default: where the data set has them.", section="data"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConvertSettings(DataCheckSettings):
+    """`zsmld data convert`."""
+
+    force: bool = setting(False, "Replace files that exist.", section="data")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleSettings:
     """`zsmld sample`."""
 
     seed: int = setting(0, "Seed of the drawings, captions and vectors.", section="sample", minimum=0, below=2**32)
 
 
-ALL_SETTINGS = (EmbedSettings, CheckSettings, TrainSettings, EvalSettings, PredictSettings, SampleSettings)
+ALL_SETTINGS = (
+    DataCheckSettings,
+    DataConvertSettings,
+    EmbedSettings,
+    CheckSettings,
+    TrainSettings,
+    EvalSettings,
+    PredictSettings,
+    SampleSettings,
+)

@@ -14,6 +14,7 @@ import click
 
 from zsmld import __version__, console
 from zsmld.cli.check import check
+from zsmld.cli.data import data
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
 from zsmld.cli.predict import predict
@@ -43,7 +44,7 @@ def main() -> None:
     """
 
 
-for command in (sample, embed_labels, check, train, evaluate, predict):
+for command in (sample, data, embed_labels, check, train, evaluate, predict):
     main.add_command(command)
 
 

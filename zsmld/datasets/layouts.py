@@ -15,13 +15,9 @@ class ReadOptions:
 
     Attributes:
         images: the folder of the images, instead of the layout's own.
-        allow_missing: images that are not on the disk are left out and counted, instead of being an error.
-        split_file: a file that says which image is of which split, instead of the layout's own.
     """
 
     images: Path | None = None
-    allow_missing: bool = False
-    split_file: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,39 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zsmld import files
+from zsmld.datasets.layouts import Layout
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError, nearest
 from zsmld.labels.vocabulary import canonical
 
 _HALVES = re.compile("[\ud800-\udfff]")
+
+
+def recognise(path: Path) -> Layout | None:
+    """A JSONL file, by its name or its first character."""
+    if not path.is_file():
+        return None
+    with files.open_input(path) as stream:
+        first = stream.read(256).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if path.suffix.lower() != ".jsonl" and not (first.startswith(b"{") and b'"image"' in first):
+        return None
+    return Layout("JSONL annotations", path, (), lambda options: read_annotations(path, options.images))
+
+
+def write_annotations(dataset: Dataset, path: Path, *, force: bool = False) -> None:
+    """Write a data set as JSONL; reading it gives the same records.
+
+    Raises:
+        UsageError: `path` exists and `force` is not set.
+    """
+    with files.atomic_writer(path, force=force) as stream:
+        for record in dataset.records():
+            value = {"image": record.image, "labels": list(record.labels), "split": record.split}
+            if record.group is not None:
+                value["group"] = record.group
+            if record.negatives is not None:
+                value["negatives"] = list(record.negatives)
+            stream.write(files.to_json(value).encode() + b"\n")
 
 
 def read_annotations(path: Path, images: Path | None = None) -> Dataset:

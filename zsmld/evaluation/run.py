@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from zsmld import config, files
+from zsmld.datasets.layouts import ReadOptions
+from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
-from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import pick_device
@@ -41,7 +42,8 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         absent = "annotations" if settings.annotations is None else "unseen"
         raise UsageError(f"no {absent} given", remedy=f"Give --{absent} FILE, or set it in zsmld.toml.")
     unseen = read_vocabulary(settings.unseen)
-    dataset = read_annotations(settings.annotations, settings.images).part(settings.split)
+    dataset = read_dataset(settings.annotations, ReadOptions(images=settings.images)).part(settings.split)
+    dataset = present(dataset, allow_missing=settings.allow_missing)
     trained = load_model(settings.model)
     seen = _seen_vocabulary(trained)
     check_disjoint(seen, unseen)

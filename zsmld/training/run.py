@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from zsmld import config, console, files
+from zsmld.datasets.layouts import ReadOptions
+from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
-from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import save_model
@@ -93,9 +94,9 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         raise InputError(error.problem, path=settings.seen, remedy=error.remedy) from error
     if settings.control == "shuffled-embeddings":
         table = table.shuffled(settings.seed)
-    dataset = read_annotations(settings.annotations, settings.images)
+    dataset = read_dataset(settings.annotations, ReadOptions(images=settings.images))
     dataset.part("train")
-    dataset = dataset.take(~dataset.is_of("test"))
+    dataset = present(dataset.take(~dataset.is_of("test")), allow_missing=settings.allow_missing)
     truth = dataset.targets(seen.labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     positives = truth[training_rows].sum(axis=0)
