@@ -81,6 +81,13 @@ def test_no_two_labels_overlap_and_all_lie_on_the_canvas():
     assert placed[:, 2].max() <= width and placed[:, 3].max() <= height
 
 
+@pytest.mark.parametrize("label", ["illicit", "www.mmm.www", "MAMMALOGY HALL", "polar bear", "photojournalism", "wow"])
+def test_a_label_is_given_the_room_that_a_font_takes(label):
+    taken = (ImageFont.load_default(100).getlength(label) / 100 + label_map._DOT) * FONT
+    (plain, _), (bold, _) = (label_map._box(label, bold=bold) for bold in (False, True))
+    assert taken <= plain < bold < 1.8 * taken
+
+
 def test_a_thousand_labels_in_one_spot_are_moved_apart(monkeypatch):
     monkeypatch.setattr(label_map, "_placed", lambda table, _seed: np.zeros((len(table), 2)))
     words = [f"{word}{number}" for number in range(5) for word in WORDS]
