@@ -8,6 +8,7 @@ import hashlib
 import io
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,13 +16,12 @@ from pathlib import Path
 from zsmld.errors import InputError
 
 
-def check(read: Callable[[Path], object], data: bytes, path: Path) -> None:
-    """Let `read` read a file of `data`: it may succeed, or raise an `InputError` of one line that names the file."""
-    path.write_bytes(data)
+def attempt(read: Callable[[], object], folder: Path) -> None:
+    """Call `read`: it may succeed, or raise an `InputError` of one line that names a file in `folder`."""
     try:
-        read(path)
+        read()
     except InputError as error:
-        assert str(path) in str(error), f"does not name the file: {error}"
+        assert str(folder) in str(error), f"does not name the file: {error}"
         assert len(str(error).splitlines()) == 1, f"is not one line: {error!r}"
 
 
@@ -34,10 +34,11 @@ def packed(data: bytes) -> list[bytes]:
     return [gzip.compress(data, mtime=0), stream.getvalue()]
 
 
-def run(read: Callable[[Path], object], seeds: Iterable[bytes]) -> None:
+def run(read: Callable[[Path], object], seeds: Iterable[bytes], prepare: Callable[[bytes], bytes] = bytes) -> None:
     """Fuzz `read` with libFuzzer's arguments: `python fuzz_x.py CORPUS -max_total_time=3600`.
 
-    The first argument is the folder of the corpus, made of `seeds` where it is empty.
+    The first argument is the folder of the corpus, made of `seeds` where it is empty. `prepare` makes the content of a
+    file of what the fuzzer came up with. Warnings are errors.
     """
     import atheris
 
@@ -51,5 +52,11 @@ def run(read: Callable[[Path], object], seeds: Iterable[bytes]) -> None:
     shared = Path("/dev/shm")
     folder = tempfile.mkdtemp(prefix="zsmld-fuzz-", dir=shared if shared.is_dir() else None)
     path = Path(folder) / "input"
-    atheris.Setup([sys.argv[0], str(arguments.corpus), *rest], lambda data: check(read, data, path))
+
+    def one_input(data: bytes) -> None:
+        path.write_bytes(prepare(data))
+        attempt(lambda: read(path), path.parent)
+
+    atheris.Setup([sys.argv[0], str(arguments.corpus), *rest], one_input)
+    warnings.simplefilter("error")
     atheris.Fuzz()
