@@ -218,12 +218,6 @@ class SampleSettings:
 
 
 ALL_SETTINGS = (
-    DataCheckSettings,
-    DataConvertSettings,
-    EmbedSettings,
-    CheckSettings,
-    TrainSettings,
-    EvalSettings,
-    PredictSettings,
+    DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, PredictSettings,
     SampleSettings,
-)
+)  # fmt: skip

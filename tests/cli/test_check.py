@@ -125,6 +125,14 @@ def test_many_labels_are_judged_by_distance(zsmld):
     assert max(map(len, told.stdout.splitlines())) <= 120
 
 
+def test_a_file_name_that_is_no_text(zsmld):
+    Path(os.fsdecode(b"caf\xe9.txt")).write_text("dog\nDOG\n")
+    for form in ([], ["--json"]):
+        told = zsmld.process("check", b"caf\xe9.txt", *form)
+        assert told.code == INPUT and "caf\N{REPLACEMENT CHARACTER}.txt:2" in told.stdout
+        assert "Traceback" not in told.stderr and "bug" not in told.stderr
+
+
 def on_a_terminal(zsmld, *arguments):
     """What a terminal of 80 columns is sent."""
     leader, follower = pty.openpty()

@@ -17,10 +17,21 @@ import pytest
 
 from zsmld.cli import main
 from zsmld.config import flag_of
-from zsmld.settings import CheckSettings, EmbedSettings, EvalSettings, PredictSettings, SampleSettings, TrainSettings
+from zsmld.settings import (
+    CheckSettings,
+    DataCheckSettings,
+    DataConvertSettings,
+    EmbedSettings,
+    EvalSettings,
+    PredictSettings,
+    SampleSettings,
+    TrainSettings,
+)
 
 SETTINGS = {
     "check": CheckSettings,
+    "data check": DataCheckSettings,
+    "data convert": DataConvertSettings,
     "embed-labels": EmbedSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
@@ -45,7 +56,7 @@ def squeezed(text):
 
 @pytest.mark.parametrize("command", SETTINGS)
 def test_help_documents_every_setting_and_has_an_example(command, zsmld):
-    outcome = zsmld(command, "--help")
+    outcome = zsmld(*command.split(), "--help")
     assert (outcome.code, outcome.stderr) == (0, "")
     for field in dataclasses.fields(SETTINGS[command]):
         assert re.search(rf"^  {flag_of(field)}\b", outcome.stdout, re.MULTILINE)
@@ -59,8 +70,10 @@ def test_help_documents_every_setting_and_has_an_example(command, zsmld):
 def test_help_of_all_names_every_command_and_the_exit_codes(zsmld):
     outcome = zsmld("--help")
     assert outcome.code == 0
-    assert set(main.commands) == set(SETTINGS)
-    assert all(f"  {command} " in outcome.stdout for command in SETTINGS)
+    groups = {command.partition(" ")[0] for command in SETTINGS}
+    assert set(main.commands) == groups
+    assert all(f"  {command} " in outcome.stdout for command in groups)
+    assert {f"data {name}" for name in main.commands["data"].commands} <= set(SETTINGS)
     assert "3 bad input" in " ".join(outcome.stdout.split())
     assert zsmld("-h").stdout == outcome.stdout
 
@@ -68,7 +81,8 @@ def test_help_of_all_names_every_command_and_the_exit_codes(zsmld):
 def test_help_and_refused_flags_import_nothing_heavy(zsmld):
     program = (
         "import sys; from zsmld.cli import run\n"
-        "for arguments in (['--help'], ['--version'], *([name, '--help'] for name in sys.argv[1].split(','))):\n"
+        "helps = [[*name.split(), '--help'] for name in sys.argv[1].split(',')]\n"
+        "for arguments in (['--help'], ['--version'], *helps):\n"
         "    assert run(arguments) == 0\n"
         "assert run(['train', '--epochs', '0']) == 2\n"
         "print([name for name in sys.argv[2].split(',') if name in sys.modules], file=sys.stderr)\n"

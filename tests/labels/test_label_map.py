@@ -68,10 +68,6 @@ def overlapping(all_boxes):
 
 STARTS = ("photojournalism", "illicit", "MAMMALOGY HALL", "www.mmm.www", "a")
 WORDS = [f"{start}{number}" for start in STARTS for number in range(40)]
-    f"{first}{second}"
-    for first in ("photojournalism", "illicit", "MAMMALOGY HALL", "www.mmm.www", "a")
-    for second in range(40)
-]
 
 
 def test_no_two_labels_overlap_and_all_lie_on_the_canvas():
@@ -83,6 +79,13 @@ def test_no_two_labels_overlap_and_all_lie_on_the_canvas():
     width, height = (float(number) for number in re.search(r'viewBox="0 0 (\d+) (\d+)"', picture).groups())
     assert placed[:, :2].min() >= 0
     assert placed[:, 2].max() <= width and placed[:, 3].max() <= height
+
+
+@pytest.mark.parametrize("label", ["illicit", "www.mmm.www", "MAMMALOGY HALL", "polar bear", "photojournalism", "wow"])
+def test_a_label_is_given_the_room_that_a_font_takes(label):
+    taken = (ImageFont.load_default(100).getlength(label) / 100 + label_map._DOT) * FONT
+    (plain, _), (bold, _) = (label_map._box(label, bold=bold) for bold in (False, True))
+    assert taken <= plain < bold < 1.8 * taken
 
 
 def test_a_thousand_labels_in_one_spot_are_moved_apart(monkeypatch):
@@ -118,7 +121,13 @@ def test_lines_lead_from_unseen_labels_to_the_nearest_seen_ones():
 def test_titles_name_the_nearest_labels():
     vectors = np.eye(4)[[0, 0, 1, 2]] + 0.1 * np.eye(4)
     titles = [group.find(f"{SVG}title").text for group in groups(drawn(["a1", "b1"], ["c1", "d1"], vectors), "unseen")]
-    assert titles[0].startswith("c1 (unseen): ") and "d1 0." in titles[0] and "c1 0" not in titles[0]
+    label, _, near = titles[0].partition(": ")
+    assert label == "c1 (unseen)" and {entry.split()[0] for entry in near.split(", ")} == {"a1", "b1", "d1"}
+    assert all(0 <= float(entry.split()[1]) < 1 for entry in near.split(", "))
+
+
+def test_few_labels_have_room():
+    assert np.ptp(boxes(drawn(WORDS[:8]))[:, 0]) > 400
 
 
 def test_near_labels_are_drawn_near():

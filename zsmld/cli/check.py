@@ -51,7 +51,8 @@ def check(settings: CheckSettings, labels: Path | None) -> None:
         manner=manner_of(settings),
     )
     if settings.json:
-        click.echo(files.to_json(examination.to_json()))
+        # A file name may hold bytes that are no text.
+        click.echo(console.clean(files.to_json(examination.to_json())))
     else:
         _print(examination.lines())
     if settings.plot is not None:

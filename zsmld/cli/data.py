@@ -40,7 +40,7 @@ def check(settings: DataCheckSettings, path: Path) -> None:
 
     layout = recognise(path)
     dataset = layout.read(ReadOptions(images=settings.images))
-    missing = sum(not image.is_file() for image in dataset.image_paths())
+    missing = sum(not image.exists() for image in dataset.image_paths())
     for line in (layout.name, *layout.told, *describe(dataset)):
         click.echo(console.clean(line))
     for name, labels in layout.lists.items():

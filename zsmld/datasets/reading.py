@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zsmld import console
+from zsmld import console, files
 from zsmld.datasets.layouts import Layout, ReadOptions
 from zsmld.datasets.records import SPLITS, Dataset
 from zsmld.errors import InputError
@@ -25,8 +25,10 @@ def recognise(path: Path) -> Layout:
         InputError: it does not exist, or is nothing that is known.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError("no such file or folder", path=path, remedy="Check the path.")
+    if not path.is_dir():
+        # What is absent, a pipe or a device is refused here.
+        with files.open_input(path):
+            pass
     for name in LAYOUTS:
         ask: Callable[[Path], Layout | None] = import_module(f"zsmld.datasets.{name}").recognise
         layout = ask(path)
@@ -52,7 +54,7 @@ def present(dataset: Dataset, *, allow_missing: bool) -> Dataset:
     Raises:
         InputError: some are not, and `allow_missing` is not set; or none is.
     """
-    there = np.array([path.is_file() for path in dataset.image_paths()], dtype=np.bool_)
+    there = np.array([path.exists() for path in dataset.image_paths()], dtype=np.bool_)
     if there.all():
         return dataset
     absent = int((~there).sum())
