@@ -41,6 +41,7 @@ def test_a_verb_and_its_ing_form_lead_to_each_other(verb, ing):
         ("king", "k"), ("sing", "s"), ("thing", "th"), ("string", "stre"), ("bus", "bu"), ("glass", "glas"),
         ("news", "new"), ("th", "thing"),
         ("human", "humen"), ("dog", "dog"), ("Dog", "dog"), ("cat", "dog"), ("big dog", "dogs"), ("sea", "seal"),
+        ("cafe", "caves"),
         ("犬", "犬s"), ("собака", "собаки"),
     ],
 )  # fmt: skip

@@ -88,8 +88,6 @@ def _singulars(word: str) -> list[str]:
         stems.insert(0, word[:-3] + "y")
     elif re.search(r"(s|x|z|ch|sh|o)es$", word):
         stems.insert(0, word[:-2])
-    elif word.endswith("ves"):
-        stems += [word[:-3] + "f", word[:-3] + "fe"]
     return stems
 
 
