@@ -15,9 +15,11 @@ class ReadOptions:
 
     Attributes:
         images: the folder of the images, instead of the layout's own.
+        split_file: a list of images and their splits, instead of the layout's own (`datasets/gathering.py`).
     """
 
     images: Path | None = None
+    split_file: Path | None = None
 
 
 @dataclass(frozen=True)
