@@ -12,7 +12,7 @@ from typing import IO, Any
 from zsmld import files
 from zsmld.errors import InputError
 
-_PIECE = 1 << 18
+_PIECE = 1 << 20
 # No element of a real file comes near; what is malformed would otherwise be read to its end.
 LONGEST = 1 << 26
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -74,9 +74,9 @@ class _Reader:
     def refuse(self, problem: str) -> InputError:
         return InputError(f"is not JSON: {problem}", path=self._path, line=self.line)
 
-    def _more(self, size: int = _PIECE) -> None:
+    def _more(self, size: int = 0) -> None:
         """Read on, and forget what is behind."""
-        data = self._stream.read(size)
+        data = self._stream.read(max(size, _PIECE))
         try:
             added = self._decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
@@ -122,8 +122,8 @@ class _Reader:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-                # A number at the end of what was read may go on.
-                if end < len(self._text) or self._whole:
+                # A number near the end of what was read may go on: `1` is what is whole of `1e+`.
+                if end + 2 < len(self._text) or self._whole:
                     self._move(end)
                     return value
             except json.JSONDecodeError as error:
@@ -135,4 +135,4 @@ class _Reader:
             held = len(self._text) - self._at
             if held > LONGEST:
                 raise self.refuse(f"a value of more than {LONGEST} characters")
-            self._more(max(_PIECE, held))
+            self._more(held)
