@@ -26,6 +26,10 @@ class DataSettings:
     images: Path | None = setting(
         None, "Folder that image paths are relative to. Default: where the data set has them.", section="data"
     )
+    split_file: Path | None = setting(
+        None, "File that says which image is of which split, one a line with a tab or comma between, instead of the "
+        "data set's own. Images that it does not name are left out.", section="data",
+    )  # fmt: skip
     allow_missing: bool = setting(
         False, "Leave images out that are not on the disk, and count them, instead of stopping.", section="data"
     )
@@ -201,6 +205,10 @@ class DataCheckSettings:
     images: Path | None = setting(
         None, "Folder that image paths are relative to. Default: where the data set has them.", section="data"
     )
+    split_file: Path | None = setting(
+        None, "File that says which image is of which split, one a line with a tab or comma between, instead of the "
+        "data set's own. Images that it does not name are left out.", section="data",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def check(settings: DataCheckSettings, path: Path) -> None:
     from zsmld.datasets.reading import describe, recognise
 
     layout = recognise(path)
-    dataset = layout.read(ReadOptions(images=settings.images))
+    dataset = layout.read(ReadOptions(settings.images, settings.split_file))
     missing = sum(not image.exists() for image in dataset.image_paths())
     for line in (layout.name, *layout.told, *describe(dataset)):
         click.echo(console.clean(line))
@@ -74,7 +74,7 @@ def convert(settings: DataConvertSettings, path: Path, folder: Path) -> None:
     targets = [folder / "annotations.jsonl", *(folder / f"{name}.txt" for name in layout.lists)]
     for target in targets:
         files.refuse_overwrite(target, force=settings.force)
-    dataset = layout.read(ReadOptions(images=settings.images))
+    dataset = layout.read(ReadOptions(settings.images, settings.split_file))
     write_annotations(dataset, targets[0], force=settings.force)
     for target, labels in zip(targets[1:], layout.lists.values(), strict=True):
         files.write_text(target, "".join(f"{label}\n" for label in labels), force=settings.force)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zsmld import files
+from zsmld.datasets.gathering import resplit
 from zsmld.datasets.layouts import Layout
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError, nearest
@@ -30,7 +31,9 @@ def recognise(path: Path) -> Layout | None:
         first = stream.read(256).removeprefix(b"\xef\xbb\xbf").lstrip()
     if path.suffix.lower() != ".jsonl" and not (first.startswith(b"{") and b'"image"' in first):
         return None
-    return Layout("JSONL annotations", path, (), lambda options: read_annotations(path, options.images))
+    return Layout(
+        "JSONL annotations", path, (), lambda options: resplit(read_annotations(path, options.images), options)
+    )
 
 
 def write_annotations(dataset: Dataset, path: Path, *, force: bool = False) -> None:

@@ -42,7 +42,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         absent = "annotations" if settings.annotations is None else "unseen"
         raise UsageError(f"no {absent} given", remedy=f"Give --{absent} FILE, or set it in zsmld.toml.")
     unseen = read_vocabulary(settings.unseen)
-    dataset = read_dataset(settings.annotations, ReadOptions(images=settings.images)).part(settings.split)
+    dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file)).part(settings.split)
     dataset = present(dataset, allow_missing=settings.allow_missing)
     trained = load_model(settings.model)
     seen = _seen_vocabulary(trained)

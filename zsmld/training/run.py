@@ -94,7 +94,7 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         raise InputError(error.problem, path=settings.seen, remedy=error.remedy) from error
     if settings.control == "shuffled-embeddings":
         table = table.shuffled(settings.seed)
-    dataset = read_dataset(settings.annotations, ReadOptions(images=settings.images))
+    dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
     dataset.part("train")
     dataset = present(dataset.take(~dataset.is_of("test")), allow_missing=settings.allow_missing)
     truth = dataset.targets(seen.labels)
