@@ -1,0 +1,119 @@
+"""Corel5k's photographs, written out in each layout, trained on and measured: JSONL's figures, to the last digit."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import zsmld
+from zsmld.datasets.tables import read_annotations
+from zsmld.labels.vocabulary import read_vocabulary
+
+pytestmark = pytest.mark.realdata
+TRAIN, TEST = 60, 30
+SETTINGS = {
+    "seen": "seen.txt", "embeddings": "embeddings.safetensors", "backbone": "timm:test_convnext", "image_size": 64,
+    "backbone_weights": "random", "width": 16, "heads": 2, "feed_forward": 16, "batch_size": 8, "epochs": 2,
+    "validation_fraction": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corel(shared_data, tmp_path_factory):
+    """Photographs of one split, their records, and the labels that are true of any of them."""
+    folder = shared_data / "corel5k"
+    dataset = read_annotations(folder / "splits/0/annotations.jsonl", folder)
+    seen, unseen = (read_vocabulary(folder / f"splits/0/{name}.txt").labels for name in ("seen", "unseen"))
+    chosen = {"train": [], "test": []}
+    for record in dataset.records():
+        # Some photographs of every series.
+        if record.split in chosen and int(Path(record.image).stem) % 23 == 0:
+            chosen[record.split].append(record)
+    records = [*chosen["train"][:TRAIN], *chosen["test"][:TEST]]
+    there = {label for record in records for label in record.labels}
+    return folder, records, [x for x in seen if x in there], [x for x in unseen if x in there]
+
+
+@pytest.fixture
+def figures(corel, shared_data, tmp_path, monkeypatch, tmp_path_factory):
+    """What training and evaluation on a data set give."""
+    _, _, seen, unseen = corel
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path_factory.getbasetemp() / "layout-tokens"))
+    for name, labels in (("seen", seen), ("unseen", unseen)):
+        Path(f"{name}.txt").write_text("\n".join(labels))
+    vectors = shared_data / "vectors/glove_nus_wide_1006.300d.txt.gz"
+    zsmld.embed_labels([*seen, *unseen], source=vectors, missing="skip").save("embeddings.safetensors")
+
+    def measured(data):
+        run = zsmld.train(annotations=data, **SETTINGS)
+        report = zsmld.evaluate(model=run, annotations=data, unseen="unseen.txt", gzsl=True).to_json()
+        for part in (parts := {name: report[name] for name in ("zsl", "gzsl", "seen")}).values():
+            assert part.pop("known", 1.0) == 1.0
+        return parts
+
+    return measured
+
+
+def copied(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def as_coco(corel, root):
+    folder, records, seen, unseen = corel
+    ids = {label: number for number, label in enumerate([*seen, *unseen], start=1)}
+    for split, name in (("train", "train2017"), ("test", "val2017")):
+        images, annotations = [], []
+        for number, record in enumerate(record for record in records if record.split == split):
+            file = Path(record.image).name
+            copied(folder / record.image, root / name / file)
+            images.append({"id": number, "file_name": file, "width": 192, "height": 128})
+            annotations += [
+                {"id": len(annotations) + at, "image_id": number, "category_id": ids[label], "iscrowd": 0}
+                for at, label in enumerate(label for label in record.labels if label in ids)
+            ]
+        value = {"images": images, "annotations": annotations}
+        value["categories"] = [{"id": number, "name": label} for label, number in ids.items()]
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / "annotations" / f"instances_{name}.json").write_text(json.dumps(value))
+
+
+def as_open_images(corel, root):
+    folder, records, seen, unseen = corel
+    ids = {label: f"/m/0{number:04d}" for number, label in enumerate([*seen, *unseen])}
+    root.mkdir(parents=True)
+    (root / "class-descriptions.csv").write_text("".join(f"{number},{label}\n" for label, number in ids.items()))
+    for split in ("train", "test"):
+        rows = ["ImageID,Source,LabelName,Confidence\n"]
+        for record in (record for record in records if record.split == split):
+            copied(folder / record.image, root / split / f"{Path(record.image).stem}.jpg")
+            # Everything was verified here, so that nothing is unknown.
+            rows += [
+                f"{Path(record.image).stem},verification,{number},{int(label in record.labels)}\n"
+                for label, number in ids.items()
+            ]
+        (root / f"{split}-annotations-human-imagelabels.csv").write_text("".join(rows))
+
+
+WRITERS = {"coco": as_coco, "open_images": as_open_images}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_layout_gives_the_figures_of_jsonl(corel, figures, tmp_path, name):
+    plain = figures_of_jsonl(corel, figures, tmp_path)
+    WRITERS[name](corel, tmp_path / name)
+    assert figures(tmp_path / name) == plain
+    assert plain["gzsl"]["map"] > 0 and plain["zsl"]["labels"] >= 5
+
+
+def figures_of_jsonl(corel, figures, tmp_path):
+    folder, records, seen, unseen = corel
+    lines = []
+    for record in records:
+        copied(folder / record.image, tmp_path / "jsonl" / Path(record.image).name)
+        labels = [label for label in record.labels if label in {*seen, *unseen}]
+        lines.append(json.dumps({"image": Path(record.image).name, "labels": labels, "split": record.split}) + "\n")
+    (tmp_path / "jsonl/annotations.jsonl").write_text("".join(lines))
+    return figures(tmp_path / "jsonl/annotations.jsonl")
