@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.datasets.gathering import gather, images_folder, inside, label_words, placed, split_named
+from zsmld.datasets.gathering import distinct, gather, images_folder, inside, label_words, placed, split_named
 from zsmld.datasets.json_stream import elements
 from zsmld.datasets.layouts import Layout, ReadOptions
 from zsmld.datasets.records import Dataset, ImageRecord
 from zsmld.errors import InputError
-from zsmld.labels.vocabulary import canonical
 
 # The authors' lists (mscoco_seen_classes.json and mscoco_unseen_classes.json), in the order of COCO's categories.
 SEEN = (
@@ -130,16 +129,19 @@ def _read(parts: list[_Part], root: Path, path: Path, options: ReadOptions) -> D
             remedy="Give a folder with one year, or one file.",
         )  # fmt: skip
     base = images_folder(options, root)
-    return gather(_records(parts, base, options), path, base, options)
+    categories: list[str] = []
+    return gather(_records(parts, base, options, categories), path, base, options, categories)
 
 
-def _records(parts: list[_Part], base: Path, options: ReadOptions) -> Iterator[ImageRecord]:
+def _records(parts: list[_Part], base: Path, options: ReadOptions, categories: list[str]) -> Iterator[ImageRecord]:
+    """The images of all parts; `categories` grows by those of each part."""
     first: dict[str, Path] = {}
     for part in parts:
         if part.split is None and options.split_file is None:
             raise InputError("has a name that tells no split", path=part.path, remedy="Give --split-file.")
         instances = read_instances(part.path)
         labels = _labels(instances, part.path)
+        categories.extend(instances.categories.values())
         folder = next(iter(part.folders_below(base)), "")
         for number, (name, line) in instances.names.items():
             earlier = first.setdefault(name, part.path)
@@ -181,16 +183,9 @@ def read_instances(path: Path) -> _Instances:
     for key in takers:
         if key not in seen:
             raise InputError(f"has no {key}", path=path, remedy="Expected instances_*.json of COCO.")
-    _check_names(instances, path)
+    with placed(path, None):
+        distinct(instances.categories.values(), "categories")
     return instances
-
-
-def _check_names(instances: _Instances, path: Path) -> None:
-    spelt: dict[str, str] = {}
-    for name in instances.categories.values():
-        if canonical(name) in spelt:
-            raise InputError(f"categories {spelt[canonical(name)]!r} and {name!r} are one label", path=path)
-        spelt[canonical(name)] = name
 
 
 def _take_image(instances: _Instances, value: dict[str, Any], where: str, line: int) -> None:

@@ -10,6 +10,8 @@ from typing import IO
 from zsmld import files
 from zsmld.errors import InputError
 
+_LONGEST = 1 << 24
+
 
 def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """The rows of the file at `path` that are not blank, with the line in which each begins.
@@ -30,7 +32,10 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str]]
 
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[str]:
-    for number, line in enumerate(stream, start=1):
+    # A line without an end would otherwise be the whole file.
+    for number, line in enumerate(iter(lambda: stream.readline(_LONGEST + 1), b""), start=1):
+        if len(line) > _LONGEST:
+            raise InputError(f"a line of more than {_LONGEST} bytes", path=path, line=number)
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -17,8 +17,9 @@ import numpy as np
 
 from zsmld import files
 from zsmld.datasets.layouts import ReadOptions
-from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
+from zsmld.datasets.records import SPLITS, Dataset, ImageRecord, Sets
 from zsmld.errors import InputError
+from zsmld.labels.vocabulary import canonical
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic")
@@ -98,8 +99,12 @@ def once(records: Iterable[ImageRecord], path: Path) -> Iterator[ImageRecord]:
         yield record
 
 
-def gather(records: Iterable[ImageRecord], path: Path, root: Path, options: ReadOptions) -> Dataset:
+def gather(
+    records: Iterable[ImageRecord], path: Path, root: Path, options: ReadOptions, vocabulary: Iterable[str] = ()
+) -> Dataset:
     """The records as a data set, split by the split file where there is one.
+
+    `vocabulary` is looked at after the records: labels of it that no record has are columns too.
 
     Raises:
         InputError: no record, an image twice, or a split file that does not fit.
@@ -107,7 +112,17 @@ def gather(records: Iterable[ImageRecord], path: Path, root: Path, options: Read
     dataset = Dataset.of(once(records, path), path, root)
     if not len(dataset):
         raise InputError("holds no image with labels", path=path)
-    return resplit(dataset, options)
+    return resplit(_widened(dataset, vocabulary), options)
+
+
+def _widened(dataset: Dataset, vocabulary: Iterable[str]) -> Dataset:
+    there = {canonical(label) for label in dataset.vocabulary}
+    added = tuple({canonical(label): label for label in vocabulary if canonical(label) not in there}.values())
+    shape = (len(dataset), len(dataset.vocabulary) + len(added))
+    wide = [
+        Sets((sets.data, sets.indices, sets.indptr), shape=shape) for sets in (dataset.positives, dataset.negatives)
+    ]
+    return replace(dataset, vocabulary=dataset.vocabulary + added, positives=wide[0], negatives=wide[1])
 
 
 def resplit(dataset: Dataset, options: ReadOptions) -> Dataset:
@@ -162,3 +177,17 @@ def label_words(labels: Iterable[str]) -> tuple[str, ...]:
         if not word or _CONTROLS.search(word):
             raise InputError(f"{word!r} is no label")
     return words
+
+
+def distinct(labels: Iterable[str], what: str) -> tuple[str, ...]:
+    """The labels, as long as no two are the same.
+
+    Raises:
+        InputError: two are, under `canonical`; `what` says what they are.
+    """
+    spelt: dict[str, str] = {}
+    for label in labels:
+        if canonical(label) in spelt:
+            raise InputError(f"{what} {spelt[canonical(label)]!r} and {label!r} are one label")
+        spelt[canonical(label)] = label
+    return tuple(spelt.values())

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from zsmld import console, files
 from zsmld.datasets.csv_rows import csv_rows
-from zsmld.datasets.gathering import images_folder, label_words, numbered_lines, placed, resplit, split_named
+from zsmld.datasets.gathering import distinct, images_folder, label_words, numbered_lines, placed, resplit, split_named
 from zsmld.datasets.layouts import Layout, ReadOptions
 from zsmld.datasets.open_images_columns import Columns
 from zsmld.datasets.records import Dataset
@@ -175,7 +175,8 @@ def _read(path: Path, root: Path, found: _Files, options: ReadOptions) -> Datase
     unnamed = [label for label in columns.labels if label not in names]
     if names and unnamed:
         console.warn(f"{found.descriptions} does not name {len(unnamed)} classes: {listed(unnamed, 5)}")
-    vocabulary = _distinct((names.get(label, label) for label in columns.labels), path)
+    with placed(path, None):
+        vocabulary = distinct((names.get(label, label) for label in columns.labels), "classes")
     dataset = columns.dataset(vocabulary, path, base)
     if columns.contradicted:
         console.warn(f"{path}: {columns.contradicted} labels were found true and false of one image: unknown")
@@ -186,15 +187,6 @@ def _folder_of(base: Path, split: str) -> str:
     """The folder in which the images of a split lie, with a slash; empty where they lie in `base` itself."""
     names = {"train": ("train",), "val": ("validation", "val"), "test": ("test",)}.get(split, ())
     return next((f"{name}/" for name in names if (base / name).is_dir()), "")
-
-
-def _distinct(labels: Iterable[str], path: Path) -> tuple[str, ...]:
-    spelt: dict[str, str] = {}
-    for label in labels:
-        if canonical(label) in spelt:
-            raise InputError(f"classes {spelt[canonical(label)]!r} and {label!r} are one label", path=path)
-        spelt[canonical(label)] = label
-    return tuple(spelt.values())
 
 
 def verified_rows(path: Path) -> Iterator[tuple[int, str, str, bool]]:
