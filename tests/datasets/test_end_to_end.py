@@ -30,7 +30,9 @@ def corel(shared_data, tmp_path_factory):
         # Some photographs of every series.
         if record.split in chosen and int(Path(record.image).stem) % 23 == 0:
             chosen[record.split].append(record)
-    records = [*chosen["train"][:TRAIN], *chosen["test"][:TEST]]
+    # In the order in which a folder is listed.
+    parts = [sorted(part, key=lambda record: Path(record.image).name) for part in chosen.values()]
+    records = [*parts[0][:TRAIN], *parts[1][:TEST]]
     there = {label for record in records for label in record.labels}
     return folder, records, [x for x in seen if x in there], [x for x in unseen if x in there]
 
@@ -97,14 +99,64 @@ def as_open_images(corel, root):
         (root / f"{split}-annotations-human-imagelabels.csv").write_text("".join(rows))
 
 
-WRITERS = {"coco": as_coco, "open_images": as_open_images}
+def as_csv(corel, root):
+    folder, records, seen, unseen = corel
+    rows = ["image,labels,split\n"]
+    for record in records:
+        copied(folder / record.image, root / "photos" / Path(record.image).name)
+        labels = ";".join(label for label in record.labels if label in {*seen, *unseen})
+        rows.append(f"photos/{Path(record.image).name},{labels},{record.split}\n")
+    (root / "table.csv").write_text("".join(rows))
+    return root / "table.csv"
+
+
+def as_columns(corel, root):
+    folder, records, seen, unseen = corel
+    labels = [*seen, *unseen]
+    rows = [",".join(["filename", "split", *labels]) + "\n"]
+    for record in records:
+        copied(folder / record.image, root / Path(record.image).name)
+        truth = [str(int(label in record.labels)) for label in labels]
+        rows.append(",".join([Path(record.image).name, record.split, *truth]) + "\n")
+    (root / "table.csv").write_text("".join(rows))
+    return root / "table.csv"
+
+
+def as_folders(corel, root):
+    folder, records, seen, unseen = corel
+    for split in ("train", "test"):
+        lines = []
+        for record in (record for record in records if record.split == split):
+            copied(folder / record.image, root / split / Path(record.image).name)
+            labels = ", ".join(label for label in record.labels if label in {*seen, *unseen})
+            lines.append(f"{Path(record.image).name}: {labels}\n")
+        (root / split / "labels.txt").write_text("".join(lines))
+
+
+def as_yolo(corel, root):
+    folder, records, seen, unseen = corel
+    names = [*seen, *unseen]
+    for record in records:
+        copied(folder / record.image, root / "images" / record.split / Path(record.image).name)
+        boxes = [f"{names.index(label)} 0.5 0.5 0.2 0.3\n" for label in record.labels if label in names]
+        path = root / "labels" / record.split / f"{Path(record.image).stem}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(boxes))
+    listed = "".join(f"  {number}: {name}\n" for number, name in enumerate(names))
+    (root / "data.yaml").write_text(f"path: elsewhere\ntrain: images/train\nnames:\n{listed}")
+
+
+WRITERS = {
+    "coco": as_coco, "open_images": as_open_images, "csv": as_csv, "columns": as_columns, "folders": as_folders,
+    "yolo": as_yolo,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_layout_gives_the_figures_of_jsonl(corel, figures, tmp_path, name):
     plain = figures_of_jsonl(corel, figures, tmp_path)
-    WRITERS[name](corel, tmp_path / name)
-    assert figures(tmp_path / name) == plain
+    written = WRITERS[name](corel, tmp_path / name)
+    assert figures(written or tmp_path / name) == plain
     assert plain["gzsl"]["map"] > 0 and plain["zsl"]["labels"] >= 5
 
 
