@@ -57,6 +57,13 @@ def test_labels_in_one_column_each_are_those_of_the_jsonl(tmp_path):
     assert set(dataset.vocabulary) == set(LABELS)
 
 
+def test_a_label_may_be_called_path(tmp_path):
+    dataset = read(recognise(text(tmp_path, "path,image,dog\n1,a.jpg,0\n")))
+    assert facts(dataset, ("path", "dog")) == {"a.jpg": ("train", None, [True, False], [True, True])}
+    with pytest.raises(InputError, match=r":2: column 'path' is 'a\.jpg', expected 1, 0"):
+        read(recognise(text(tmp_path, "path,image,dog\na.jpg,1,0\n")))
+
+
 def test_without_a_split_the_name_of_the_file_or_train(tmp_path):
     rows = [("image", "labels"), ("a.jpg", "dog")]
     for name, split in (("table.csv", "train"), ("Test.csv", "test"), ("val2017.csv", "val")):

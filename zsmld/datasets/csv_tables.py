@@ -87,8 +87,9 @@ def read_header(path: Path) -> Header | None:
 
 def _header_of(path: Path, delimiter: str, names: list[str], plain: list[str]) -> Header:
     with placed(path, 1):
-        images = [at for at, name in enumerate(plain) if name in _IMAGE]
-        if len(images) > 1:
+        images = sorted((at for at, name in enumerate(plain) if name in _IMAGE), key=lambda at: _IMAGE.index(plain[at]))
+        # Without a column of labels the second may be one: `path` is a word, and its cells will be checked.
+        if len(images) > 1 and "labels" in plain:
             both = " and ".join(repr(names[at]) for at in images)
             raise InputError(f"the columns {both} both name images", remedy="Keep one of them.")
         distinct(names, "columns")
