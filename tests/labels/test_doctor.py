@@ -143,9 +143,9 @@ def test_twins_need_no_vectors():
     }  # fmt: skip
     assert all(finding.kind.severity == "warning" for finding in examination.findings)
     assert not check_labels(["dog", "dogs"])[0].findings
-    # Found from the longer word only.
-    assert names(check_labels(seen=["wharves"], unseen=["wharf"])[0]) == {"twins"}
-    assert names(check_labels(seen=["wharf"], unseen=["wharves"])[0]) == {"twins"}
+    # Found from the longer word only: rules, which know no dictionary, take "horses" for the plural of "hors" too.
+    assert names(check_labels(seen=["hors"], unseen=["horses"])[0]) == {"twins"}
+    assert names(check_labels(seen=["horses"], unseen=["hors"])[0]) == {"twins"}
 
 
 @given(st.lists(st.text("abdgins", min_size=2, max_size=6), unique_by=canonical, min_size=2, max_size=12))
