@@ -18,7 +18,8 @@ from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.evaluation.metrics import average_precision
 from zsmld.evaluation.protocols import Protocol, figures, generalised
-from zsmld.images.token_cache import TokenCache, cache_folder
+from zsmld.files import cache_folder
+from zsmld.images.token_cache import TokenCache
 from zsmld.labels.vocabulary import read_vocabulary
 from zsmld.training.validation import split_validation
 

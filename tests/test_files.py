@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -148,3 +149,14 @@ def test_json_refuses_nan_and_reads_back_with_the_line_of_an_error(tmp_path):
 def test_sanitised_names_are_names_inside_a_folder(text):
     name = files.sanitised_name(text)
     assert name and "/" not in name and "\0" not in name and name not in (".", "..") and len(name) <= 80
+
+
+def test_the_cache_folder_is_found(monkeypatch):
+    monkeypatch.delenv("ZSMLD_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert files.cache_folder() == Path("/home/me/.cache/zsmld")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert files.cache_folder() == Path("/caches/zsmld")
+    monkeypatch.setenv("ZSMLD_CACHE", "~/tokens")
+    assert files.cache_folder() == Path("/home/me/tokens")

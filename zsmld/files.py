@@ -98,6 +98,13 @@ def expanded(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's raises where there is none)
 
 
+def cache_folder() -> Path:
+    """`$ZSMLD_CACHE`, else `zsmld` in the user's cache folder."""
+    if chosen := os.environ.get("ZSMLD_CACHE"):
+        return expanded(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsmld"
+
+
 def make_folder(path: Path) -> Path:
     """Create the folder `path` and its parents where they are missing, and return it."""
     try:

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nus_wide_files import publish
 
 import zsmld
 from zsmld.datasets.tables import read_annotations
@@ -146,9 +148,19 @@ def as_yolo(corel, root):
     (root / "data.yaml").write_text(f"path: elsewhere\ntrain: images/train\nnames:\n{listed}")
 
 
+def as_nus_wide(corel, root):
+    folder, records, seen, unseen = corel
+    moved = []
+    for record in records:
+        name = f"{record.split}/{Path(record.image).name}"
+        copied(folder / record.image, root / "Flickr" / name)
+        moved.append(replace(record, image=name))
+    publish(root, moved, seen, unseen)
+
+
 WRITERS = {
-    "coco": as_coco, "open_images": as_open_images, "csv": as_csv, "columns": as_columns, "folders": as_folders,
-    "yolo": as_yolo,
+    "nus_wide": as_nus_wide, "coco": as_coco, "open_images": as_open_images, "csv": as_csv, "columns": as_columns,
+    "folders": as_folders, "yolo": as_yolo,
 }  # fmt: skip
 
 

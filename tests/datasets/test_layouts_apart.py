@@ -4,11 +4,13 @@ from importlib import import_module
 
 import pytest
 import test_coco
+import test_nus_wide
 import test_open_images
 import test_yolo
 from layout_cases import CONTENT, as_jsonl, photograph
+from nus_wide_files import publish
 
-MODULES = ("tables", "coco", "open_images", "csv_tables", "yolo", "folders")
+MODULES = ("tables", "nus_wide", "coco", "open_images", "csv_tables", "yolo", "folders")
 
 
 def _csv(root):
@@ -20,6 +22,12 @@ def _csv(root):
 def _jsonl(root):
     as_jsonl(root, CONTENT)
     return root / "annotations.jsonl"
+
+
+def _nus_wide(root):
+    for record in test_nus_wide.RECORDS:
+        photograph(root / "Flickr" / record.image)
+    return publish(root, test_nus_wide.RECORDS, test_nus_wide.SEEN, test_nus_wide.UNSEEN)
 
 
 def _coco(root):
@@ -66,7 +74,8 @@ def _label_file(root):
 @pytest.mark.parametrize(
     ("make", "module"),
     [
-        (_jsonl, "tables"), (_coco, "coco"), (_coco_file, "coco"), (_open_images, "open_images"),
+        (_jsonl, "tables"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
+        (_open_images, "open_images"),
         (_open_images_file, "open_images"), (_csv, "csv_tables"), (_yolo, "yolo"), (_yolo_inside_out, "yolo"),
         (_label_folders, "folders"), (_label_file, "folders"),
     ],

@@ -21,7 +21,7 @@ from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images import known_files, token_cache, token_store
 from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.opening import ImageError, open_image
-from zsmld.images.token_cache import TokenCache, cache_folder
+from zsmld.images.token_cache import TokenCache
 
 
 def small_backbone(seed=0):
@@ -401,14 +401,3 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_tokens(photographs, tmp
     assert done.returncode == 0, done.stderr.decode()
     assert len(shard_files(whole)) == 10
     assert shard_files(broken) == shard_files(whole)
-
-
-def test_the_cache_folder_is_found(monkeypatch):
-    monkeypatch.delenv("ZSMLD_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/home/me")
-    assert cache_folder() == Path("/home/me/.cache/zsmld")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert cache_folder() == Path("/caches/zsmld")
-    monkeypatch.setenv("ZSMLD_CACHE", "~/tokens")
-    assert cache_folder() == Path("/home/me/tokens")

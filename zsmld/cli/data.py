@@ -36,11 +36,11 @@ def check(settings: DataCheckSettings, path: Path) -> None:
       zsmld data check nus_wide/
     """
     from zsmld.datasets.layouts import ReadOptions
-    from zsmld.datasets.reading import describe, recognise
+    from zsmld.datasets.reading import describe, on_disk, recognise
 
     layout = recognise(path)
     dataset = layout.read(ReadOptions(settings.images, settings.split_file))
-    missing = sum(not image.exists() for image in dataset.image_paths())
+    missing = len(dataset) - int(on_disk(dataset).sum())
     for line in (layout.name, *layout.told, *describe(dataset)):
         click.echo(console.clean(line))
     for name, labels in layout.lists.items():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zsmld import console, files
 from zsmld.datasets.layouts import Layout, ReadOptions
@@ -15,7 +17,7 @@ from zsmld.errors import InputError
 from zsmld.labels.embeddings import listed
 
 # Asked one after another; the first that recognises the data set reads it.
-LAYOUTS = ("tables", "coco", "open_images", "yolo", "csv_tables", "folders")
+LAYOUTS = ("tables", "nus_wide", "coco", "open_images", "yolo", "csv_tables", "folders")
 
 
 def recognise(path: Path) -> Layout:
@@ -54,16 +56,37 @@ def present(dataset: Dataset, *, allow_missing: bool) -> Dataset:
     Raises:
         InputError: some are not, and `allow_missing` is not set; or none is.
     """
-    there = np.array([path.exists() for path in dataset.image_paths()], dtype=np.bool_)
+    there = on_disk(dataset)
     if there.all():
         return dataset
     absent = int((~there).sum())
-    first = dataset.image_paths()[int((~there).argmax())]
+    first = dataset.root / dataset.images[int((~there).argmax())]
     problem = f"{absent} of {len(dataset)} images are not there, the first: {first}"
     if not allow_missing or not there.any():
         raise InputError(problem, path=dataset.path, remedy="Check --images, or leave them out with --allow-missing.")
     console.warn(f"{dataset.path}: left out, {problem}")
     return dataset.take(there)
+
+
+def on_disk(dataset: Dataset) -> NDArray[np.bool_]:
+    """(I,): which images are there. Folders are listed, which is faster by far than asking for each file."""
+    listed_in: dict[str, frozenset[str]] = {}
+    there = np.empty(len(dataset), dtype=np.bool_)
+    for row, image in enumerate(dataset.images):
+        folder, _, name = image.rpartition("/")
+        if folder not in listed_in:
+            listed_in[folder] = _files_in(dataset.root / folder)
+        # A link, or a name in another case on a disk that knows none, is not in the list.
+        there[row] = name in listed_in[folder] or (dataset.root / image).exists()
+    return there
+
+
+def _files_in(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if not entry.is_symlink())
+    except OSError:
+        return frozenset()
 
 
 def describe(dataset: Dataset) -> list[str]:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsmld import console
+from zsmld import console, files
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.images.opening import ImageError, open_image
-from zsmld.images.token_cache import TokenCache, cache_folder
+from zsmld.images.token_cache import TokenCache
 
 # Labels go through the decoder in chunks: its working memory is batch × chunk × F numbers, whatever the vocabulary.
 _LABELS_AT_ONCE = 1024
@@ -47,7 +47,7 @@ def score_dataset(
                 raise error
             logits[scored.rows] = scored.logits
         return logits
-    store = TokenCache(cache_folder(), trained.model.backbone).fill(paths)
+    store = TokenCache(files.cache_folder(), trained.model.backbone).fill(paths)
     with console.progress("scoring", len(paths)) as meter:
         for start in range(0, len(paths), batch_size):
             rows = np.arange(start, min(start + batch_size, len(paths)))

@@ -10,7 +10,6 @@ behind it. Processes that fill the tokens of the same backbone take turns; reade
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -32,19 +31,12 @@ from zsmld.images.known_files import KnownFiles
 from zsmld.images.opening import ImageError, decode_image, read_image
 from zsmld.images.token_store import Place, Shards, TokenStore
 
-__all__ = ["TokenCache", "TokenStore", "cache_folder"]
+__all__ = ["TokenCache", "TokenStore"]
 
 SHARD_IMAGES = 1024
 SECONDS_BETWEEN_SHARDS = 60.0
 _SECONDS_BETWEEN_TRIES = 0.5
 _THREADS = 4
-
-
-def cache_folder() -> Path:
-    """`$ZSMLD_CACHE`, else `zsmld` in the user's cache folder."""
-    if chosen := os.environ.get("ZSMLD_CACHE"):
-        return files.expanded(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zsmld"
 
 
 class TokenCache:

@@ -21,7 +21,7 @@ from zsmld.decoder.queries import LabelQueries
 from zsmld.devices import pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
-from zsmld.images.token_cache import TokenCache, cache_folder
+from zsmld.images.token_cache import TokenCache
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary, read_vocabulary
 from zsmld.settings import TrainSettings
@@ -185,7 +185,7 @@ def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
             with files.open_input(path):
                 pass
         return DecodedImages(paths, backbone)
-    return CachedTokens(TokenCache(cache_folder(), backbone.to(device)).fill(paths))
+    return CachedTokens(TokenCache(files.cache_folder(), backbone.to(device)).fill(paths))
 
 
 def _new_head(job: Job, backbone: Backbone) -> MLDecoder:
