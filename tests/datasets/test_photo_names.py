@@ -35,7 +35,7 @@ def test_where_a_photograph_lies(tmp_path, there, expected):
 
 
 def test_two_cases_are_not_chosen_between(tmp_path):
-    with pytest.raises(InputError, match="twice in a, in other cases"):
+    with pytest.raises(InputError, match=r"a: has '1\.JPG' and '1\.Jpg', but no '1\.jpg'"):
         found(tmp_path, ["a/1.Jpg", "a/1.JPG"], "a/1.jpg")
 
 

@@ -183,11 +183,10 @@ class _Images:
         order = np.array([_place(image.casefold(), [images for images, _ in parts]) for image in self.names])
         if (order < 0).any():
             paths = [images.path for images, _ in parts]
-            image = self.names[int((order < 0).argmax())]
-            raise InputError(
-                f"has no image {image!r}" + "".join(f", nor has {p.name}" for p in paths[1:]), path=paths[0]
-            )
-        return np.concatenate([bits for _, bits in parts])[order]
+            problem = f"has no image {self.names[int((order < 0).argmax())]!r}"
+            raise InputError(problem + "".join(f", nor has {path.name}" for path in paths[1:]), path=paths[0])
+        rows: Bits = np.concatenate([bits for _, bits in parts])[order]
+        return rows
 
 
 def _place(key: str, lists: list[_ImageList]) -> int:

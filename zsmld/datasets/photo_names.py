@@ -13,17 +13,48 @@ from pathlib import Path
 from zsmld.errors import InputError
 
 
+class _Folder:
+    """The files of one folder, listed once, as hundreds of thousands are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with os.scandir(path) as entries:
+                self.files = {entry.name for entry in entries if not entry.is_dir()}
+        except OSError:
+            self.files = set()
+        self._folded: dict[str, list[str]] | None = None
+
+    def find(self, name: str) -> str | None:
+        """The file of that name, or else the one of that name in another case.
+
+        Raises:
+            InputError: there are two of these.
+        """
+        if name in self.files:
+            return name
+        if self._folded is None:
+            self._folded = {}
+            for file in sorted(self.files):
+                self._folded.setdefault(file.casefold(), []).append(file)
+        there = self._folded.get(name.casefold(), [])
+        if len(there) > 1:
+            problem = f"has {there[0]!r} and {there[1]!r}, but no {name!r}"
+            raise InputError(problem, path=self._path, remedy="Rename one of them.")
+        return there[0] if there else None
+
+
 class Photographs:
-    """The files of a folder and of the folders in it, listed once each, as hundreds of thousands are asked for."""
+    """The photographs in a folder, and in the folders in it."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._folders: dict[str, list[str]] = {}
+        self._root, self._top = root, _Folder(root)
+        self._spellings: dict[str, list[str]] = {}
         with os.scandir(root) as entries:
             for entry in entries:
                 if entry.is_dir():
-                    self._folders.setdefault(entry.name.casefold(), []).append(entry.name)
-        self._listed: dict[str, dict[str, str]] = {"": self._names("")}
+                    self._spellings.setdefault(entry.name.casefold(), []).append(entry.name)
+        self._folders: dict[str, list[tuple[str, _Folder]]] = {}
 
     def find(self, names: Iterable[str]) -> Iterator[str]:
         """Where each photograph lies, relative to the root; one that is not there keeps its name.
@@ -31,44 +62,24 @@ class Photographs:
         Raises:
             InputError: two files differ in case alone, and the list has neither.
         """
-        flat = self._listed[""]
         for name in names:
             folder, _, file = name.rpartition("/")
-            own = self._in_folder(folder)
-            if (found := own.get(file) or own.get(file.casefold())) is not None:
-                yield self._one(found, folder)
-                continue
-            joined = f"{folder}_{file}".replace("/", "_")
-            candidates = (joined, joined.casefold(), file, file.casefold())
-            found = next((flat[candidate] for candidate in candidates if candidate in flat), None)
-            yield name if found is None else self._one(found, "")
+            if folder not in self._folders:
+                self._folders[folder] = self._spelt_like(folder)
+            # The folder itself first: nearly all are there.
+            if any(spelt == folder and file in own.files for spelt, own in self._folders[folder]):
+                yield name
+            else:
+                yield self._elsewhere(folder, file) or name
 
-    def _one(self, found: str, folder: str) -> str:
-        if found.endswith("/"):
-            raise InputError(
-                f"has {found[:-1]!r} twice in {folder or 'it'}, in other cases", path=self.root, remedy="Rename one."
-            )
-        return found
+    def _spelt_like(self, folder: str) -> list[tuple[str, _Folder]]:
+        spellings = self._spellings.get(folder.casefold(), [folder])
+        ordered = sorted(spellings, key=lambda spelt: (spelt != folder, spelt))
+        return [(spelt, _Folder(self._root / spelt)) for spelt in ordered]
 
-    def _in_folder(self, folder: str) -> dict[str, str]:
-        if folder not in self._listed:
-            merged: dict[str, str] = {}
-            spellings = self._folders.get(folder.casefold(), [folder])
-            for spelt in sorted(spellings, key=lambda spelt: (spelt != folder, spelt)):
-                merged = self._names(spelt) | merged
-            self._listed[folder] = merged
-        return self._listed[folder]
-
-    def _names(self, folder: str) -> dict[str, str]:
-        """Paths of the files in a folder by their names, and by those in lower case; nothing where there is none."""
-        prefix = f"{folder}/" if folder else ""
-        try:
-            with os.scandir(self.root / folder) as entries:
-                there = [entry.name for entry in entries if not entry.is_dir()]
-        except OSError:
-            return {}
-        names: dict[str, str] = {}
-        for name in there:
-            # A slash at the end: a name that two files have.
-            names[name.casefold()] = f"{name}/" if name.casefold() in names else prefix + name
-        return names | {name: prefix + name for name in there}
+    def _elsewhere(self, folder: str, file: str) -> str | None:
+        for spelt, own in self._folders[folder]:
+            if (found := own.find(file)) is not None:
+                return f"{spelt}/{found}" if spelt else found
+        joined = f"{folder}_{file}".replace("/", "_")
+        return self._top.find(joined) or self._top.find(file)

@@ -71,14 +71,15 @@ def present(dataset: Dataset, *, allow_missing: bool) -> Dataset:
 def on_disk(dataset: Dataset) -> NDArray[np.bool_]:
     """(I,): which images are there. Folders are listed, which is faster by far than asking for each file."""
     listed_in: dict[str, frozenset[str]] = {}
-    there = np.empty(len(dataset), dtype=np.bool_)
-    for row, image in enumerate(dataset.images):
+
+    def is_there(image: str) -> bool:
         folder, _, name = image.rpartition("/")
         if folder not in listed_in:
             listed_in[folder] = _files_in(dataset.root / folder)
         # A link, or a name in another case on a disk that knows none, is not in the list.
-        there[row] = name in listed_in[folder] or (dataset.root / image).exists()
-    return there
+        return name in listed_in[folder] or (dataset.root / image).exists()
+
+    return np.fromiter(map(is_there, dataset.images), dtype=np.bool_, count=len(dataset))
 
 
 def _files_in(folder: Path) -> frozenset[str]:
