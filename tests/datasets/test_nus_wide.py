@@ -99,6 +99,8 @@ def test_without_tags_the_concepts_are_left(root):
 
 def test_without_ground_truth_nothing_is_guessed(root):
     shutil.rmtree(root / "Groundtruth")
+    done = CliRunner().invoke(main, ["data", "check", str(root)])
+    assert "Groundtruth.zip" in done.output and isinstance(done.exception, InputError)
     layout = recognise(root)
     assert "Groundtruth.zip" in layout.told[-1]
     with pytest.raises(InputError, match=r"no Groundtruth/AllLabels/Labels_\*.txt"):

@@ -20,6 +20,7 @@ def found(root, there, name):
         (["A/1.JPG"], "A/1.JPG"),
         # Exactly so before anything else, folders before flat names.
         (["a/1.jpg", "A/1.jpg", "a/1.JPG"], "a/1.jpg"),
+        (["a/1.JPG", "A/1.JPG"], "a/1.JPG"),
         (["a/1.JPG", "a_1.jpg", "1.jpg"], "a/1.JPG"),
         (["a_1.jpg", "1.jpg"], "a_1.jpg"),
         (["A_1.JPG"], "A_1.JPG"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zsmld.datasets.layouts import ReadOptions
-from zsmld.datasets.reading import describe, present, read_dataset, recognise
+from zsmld.datasets.reading import describe, on_disk, present, read_dataset, recognise
 from zsmld.datasets.tables import read_annotations, write_annotations
 from zsmld.errors import InputError, UsageError
 
@@ -48,6 +48,14 @@ def test_what_is_nothing_known_is_refused(tmp_path):
             recognise(tmp_path / "x")
     with pytest.raises(InputError, match="no such file"):
         recognise(tmp_path / "absent")
+
+
+def test_links_count_if_what_they_point_at_is_there(annotations, tmp_path):
+    (tmp_path / "photo").touch()
+    (tmp_path / "a").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "1.jpg").symlink_to(tmp_path / "photo")
+    (tmp_path / "2.jpg").symlink_to(tmp_path / "gone")
+    assert on_disk(read_annotations(annotations)).tolist() == [True, False, False]
 
 
 def test_missing_images_are_counted(annotations, tmp_path, capsys):

@@ -39,9 +39,12 @@ def check(settings: DataCheckSettings, path: Path) -> None:
     from zsmld.datasets.reading import describe, on_disk, recognise
 
     layout = recognise(path)
+    # What is missing may be why it cannot be read.
+    for line in (layout.name, *layout.told):
+        click.echo(console.clean(line))
     dataset = layout.read(ReadOptions(settings.images, settings.split_file))
     missing = len(dataset) - int(on_disk(dataset).sum())
-    for line in (layout.name, *layout.told, *describe(dataset)):
+    for line in describe(dataset):
         click.echo(console.clean(line))
     for name, labels in layout.lists.items():
         click.echo(f"{len(labels)} {name} labels follow from it; zsmld data convert writes {name}.txt")
