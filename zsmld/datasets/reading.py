@@ -42,12 +42,15 @@ def recognise(path: Path) -> Layout:
 
 
 def read_dataset(path: Path, options: ReadOptions) -> Dataset:
-    """Read the data set at `path`, of whatever layout.
+    """Read the data set at `path`, of whatever layout, and say what it was taken for.
 
     Raises:
         InputError: as `recognise`; or malformed, with file and line.
     """
-    return recognise(path).read(options)
+    layout = recognise(path)
+    for line in layout.told:
+        console.info(f"{layout.name}: {line}")
+    return layout.read(options)
 
 
 def present(dataset: Dataset, *, allow_missing: bool) -> Dataset:
