@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.layer import DecoderLayer
 from zsmld.decoder.queries import FixedQueries, LabelQueries
 from zsmld.decoder.readout import GroupReadout, SharedReadout
@@ -92,12 +93,25 @@ class MLDecoder(nn.Module):
         Returns:
             logits: (B,L), or (B,N) of a closed-set head.
         """
-        memory = torch.relu(self.embed_tokens(self._as_sequence(tokens)))  # (B,T,D)
-        decoded = self.layer(self._queries(label_embeddings), memory)  # (B,L,D)
+        memory = torch.relu(self.embed_tokens(self.as_sequence(tokens)))  # (B,T,D)
+        decoded = self.layer(self.queries_of(label_embeddings), memory)  # (B,L,D)
         logits: Tensor = self.readout(decoded)
         return logits
 
-    def _queries(self, label_embeddings: Tensor | None) -> Tensor:
+    def for_inference(self, label_embeddings: Tensor | None = None) -> InferenceHead:
+        """The same function of the tokens for one vocabulary, faster; as the weights are now.
+
+        Args:
+            label_embeddings: (L,E); zero-shot heads only.
+        """
+        return InferenceHead(self, label_embeddings)
+
+    def queries_of(self, label_embeddings: Tensor | None) -> Tensor:
+        """(N,D): what the decoder layer is asked.
+
+        Raises:
+            UsageError: label embeddings where none belong, or the other way round.
+        """
         zero_shot = isinstance(self.queries, LabelQueries)
         if zero_shot != (label_embeddings is not None):
             wanted = "needs label embeddings" if zero_shot else "is closed-set and takes no label embeddings"
@@ -105,7 +119,12 @@ class MLDecoder(nn.Module):
         queries: Tensor = self.queries(label_embeddings) if zero_shot else self.queries()
         return queries
 
-    def _as_sequence(self, tokens: Tensor) -> Tensor:
+    def as_sequence(self, tokens: Tensor) -> Tensor:
+        """(B,T,C) or (B,C,h,w) → (B,T,C).
+
+        Raises:
+            UsageError: any other shape.
+        """
         if tokens.ndim == 4:
             tokens = tokens.flatten(2).transpose(1, 2)  # (B,C,h,w) → (B,T,C)
         if tokens.ndim != 3 or tokens.shape[2] != self.in_features:

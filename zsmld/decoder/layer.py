@@ -43,16 +43,17 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """(B,N,D) or (1,N,D) queries, (B,T,D) tokens → (B,N,D)."""
-        q = self._split(self.query(queries)).expand(len(tokens), -1, -1, -1)  # (B,H,N,D/H)
-        k, v = self._split(self.key(tokens)), self._split(self.value(tokens))  # (B,H,T,D/H)
+        q = self.split(self.query(queries)).expand(len(tokens), -1, -1, -1)  # (B,H,N,D/H)
+        k, v = self.split(self.key(tokens)), self.split(self.value(tokens))  # (B,H,T,D/H)
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B,H,N,D/H)
         joined: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B,N,D)
         return joined
 
-    def _split(self, x: Tensor) -> Tensor:
+    def split(self, x: Tensor) -> Tensor:
+        """(B,n,D) → (B,H,n,D/H): the part of each head."""
         batch, count, width = x.shape
-        return x.view(batch, count, self.heads, width // self.heads).transpose(1, 2)  # (B,n,D) → (B,H,n,D/H)
+        return x.view(batch, count, self.heads, width // self.heads).transpose(1, 2)
 
 
 class DecoderLayer(nn.Module):

@@ -5,6 +5,8 @@ Shapes: B images, L labels, D width, K groups of G classes, N classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,16 @@ class SharedReadout(nn.Module):
 
     def forward(self, decoded: Tensor) -> Tensor:
         """(B,L,D) → logits (B,L)."""
+        return self.joined([self.part(decoded, slice(None))])
+
+    def part(self, decoded: Tensor, queries: slice) -> Tensor:  # noqa: ARG002
+        """(B,n,D) of some of the queries → their logits (B,n)."""
         logits: Tensor = self.linear(decoded).squeeze(-1)
         return logits
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The parts of all queries → logits (B,L)."""
+        return torch.cat(list(parts), dim=1)
 
 
 class GroupReadout(nn.Module):
@@ -38,6 +48,14 @@ class GroupReadout(nn.Module):
         nn.init.xavier_normal_(self.weight)
 
     def forward(self, decoded: Tensor) -> Tensor:
-        """(B,K,D) → logits (B,N), as one batched matrix product over the groups."""
-        by_group = torch.bmm(decoded.transpose(0, 1), self.weight)  # (K,B,D) · (K,D,G) → (K,B,G)
-        return by_group.transpose(0, 1).flatten(1)[:, : self.num_classes] + self.bias
+        """(B,K,D) → logits (B,N)."""
+        return self.joined([self.part(decoded, slice(None))])
+
+    def part(self, decoded: Tensor, queries: slice) -> Tensor:
+        """(B,n,D) of some of the groups → (B,nG), as one batched matrix product over the groups."""
+        by_group = torch.bmm(decoded.transpose(0, 1), self.weight[queries])  # (n,B,D) · (n,D,G) → (n,B,G)
+        return by_group.transpose(0, 1).flatten(1)
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The parts of all groups → logits (B,N)."""
+        return torch.cat(list(parts), dim=1)[:, : self.num_classes] + self.bias

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from zsmld import console, files
 from zsmld.decoder.model_folder import TrainedModel
+from zsmld.images.backbones import Backbone
 from zsmld.images.opening import ImageError, open_image
 from zsmld.images.token_cache import TokenCache
 
-# Labels go through the decoder in chunks: its working memory is batch × chunk × F numbers, whatever the vocabulary.
-_LABELS_AT_ONCE = 1024
 _DECODING_THREADS = 4
 
 
@@ -48,10 +47,11 @@ def score_dataset(
             logits[scored.rows] = scored.logits
         return logits
     store = TokenCache(files.cache_folder(), trained.model.backbone).fill(paths)
+    score = trained.model.head.for_inference(label_embeddings.to(device))
     with console.progress("scoring", len(paths)) as meter:
         for start in range(0, len(paths), batch_size):
             rows = np.arange(start, min(start + batch_size, len(paths)))
-            logits[rows] = _decode(trained, torch.from_numpy(store.read(rows)), label_embeddings, device)
+            logits[rows] = _numbers(score(torch.from_numpy(store.read(rows)).to(device)))
             meter.advance(len(rows))
     return logits
 
@@ -62,6 +62,7 @@ def score_files(
     """Batch after batch, in the order of `paths`; what cannot be read is reported with its batch, not raised."""
     trained.model.to(device)
     backbone = trained.model.backbone
+    score = trained.model.head.for_inference(label_embeddings.to(device))
     with ThreadPoolExecutor(_DECODING_THREADS) as pool, console.progress("scoring", len(paths)) as meter:
 
         def decode(path: Path) -> Tensor | ImageError:
@@ -75,28 +76,22 @@ def score_files(
             images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
             logits = np.empty((0, len(label_embeddings)), dtype=np.float32)
             if images:
-                logits = _encode_and_decode(trained, list(images.values()), batch_size, label_embeddings, device)
+                logits = _numbers(score(_encoded(backbone, list(images.values()), batch_size, device)))[: len(images)]
             meter.advance(len(decoded))
             errors = {row: error for row, error in decoded.items() if isinstance(error, ImageError)}
             yield Scored(list(images), logits, errors)
 
 
 @torch.inference_mode()
-def _encode_and_decode(
-    trained: TrainedModel, images: list[Tensor], batch_size: int, label_embeddings: Tensor, device: torch.device
-) -> NDArray[np.float32]:
+def _encoded(backbone: Backbone, images: list[Tensor], batch_size: int, device: torch.device) -> Tensor:
+    """Tokens (batch_size,T,C); those behind the images are of blank ones."""
     # Filled up to the full batch: the arithmetic of a matrix product depends on its shape in the last bits, and a
     # photograph's scores must not depend on how many others were given along with it.
     filled = torch.stack(images + [torch.zeros_like(images[0])] * (batch_size - len(images)))
-    tokens = trained.model.backbone(filled.to(device))
-    return _decode(trained, tokens, label_embeddings, device)[: len(images)]
+    tokens: Tensor = backbone(filled.to(device))
+    return tokens
 
 
-@torch.inference_mode()
-def _decode(
-    trained: TrainedModel, tokens: Tensor, label_embeddings: Tensor, device: torch.device
-) -> NDArray[np.float32]:
-    chunks = torch.split(label_embeddings.to(device), _LABELS_AT_ONCE)
-    logits = torch.cat([trained.model.head(tokens.to(device), chunk) for chunk in chunks], dim=1)
-    scores: NDArray[np.float32] = logits.float().cpu().numpy()
-    return scores
+def _numbers(logits: Tensor) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = logits.float().cpu().numpy()
+    return numbers

@@ -1,0 +1,187 @@
+"""The decoder as `predict` and `eval` use it: the function of `layer.py`, rearranged for speed.
+
+`head.for_inference(label_embeddings)` computes what depends on the vocabulary alone, once. What depends on the image
+alone is computed once an image; labels go through in chunks, so that memory depends on neither B nor N.
+
+For one image, write A (n,HT) for the attention weights of n labels, all heads side by side. Two things are linear in A:
+
+* attention's output is A·M, where M (HT,D) is made of the values of each head, pushed through the output projection;
+* so is what `expand` makes of it, but for the LayerNorm before: A·M·W₁ = A·E with E (HT,F). That LayerNorm subtracts a
+  mean, which is linear too, and divides by σ. As σ > 0 and relu(a/σ) = relu(a)/σ, the division can wait until after
+  `contract`.
+
+With HT smaller than D this *folded* form needs fewer multiplications than the *direct* one, which is `layer.py` in
+chunks: with the paper's sizes and T 49, 5.4 instead of 7.6 million a label. With more tokens it needs more: `_folds`
+decides. Both give the logits of `layer.py` but for rounding (docs/inference.md).
+
+Shapes: B images, b of them at a time; N queries, n at a time; T tokens, D width, H heads, F feed-forward width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from zsmld.decoder.head import MLDecoder
+
+# Rows (images × queries) of a matrix product: enough for its full rate, few enough to stay in the cache.
+ROWS = 512
+# Tokens of all images that are worked on.
+TOKENS = 4096
+# Below it, a product has too few rows in each image for the folded form.
+_FEWEST_QUERIES = 16
+# What the folded form must save at least, by the count of multiplications: its products are smaller.
+_WORTH = 0.9
+
+
+class InferenceHead:
+    """A decoder with its queries: tokens (B,T,C), or a feature map (B,C,h,w) → logits (B,L).
+
+    It holds on to the weights that the head had when it was made.
+
+    Args:
+        head: in eval mode, on the device that it should compute on.
+        label_embeddings: (L,E); None for a closed-set head.
+
+    Raises:
+        UsageError: label embeddings where none belong, or the other way round.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, head: MLDecoder, label_embeddings: Tensor | None = None) -> None:
+        self.head, self.layer = head, head.layer
+        self.queries = self.layer.query_norm(2 * head.queries_of(label_embeddings))  # (N,D), as `DecoderLayer` has them
+        self.asked = self.layer.attention.query(self.queries)  # (N,D)
+        self._folding: _Folding | None = None
+
+    @torch.inference_mode()
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Score every image for every label of the vocabulary."""
+        tokens = self.head.as_sequence(tokens)
+        queries, heads = len(self.queries), self.layer.attention.heads
+        width, feed_forward = self.layer.contract.out_features, self.layer.contract.in_features
+        folded = _folds(queries, tokens.shape[1], width, feed_forward, heads)
+        if folded and self._folding is None:
+            self._folding = _Folding.of(self)
+        at_once = -(-queries // -(-queries // ROWS))  # chunks of one size
+        folding = self._folding if folded else None
+        images = max(min(ROWS // at_once, TOKENS // tokens.shape[1]), 1)
+        return torch.cat([self._score(part, at_once, folding) for part in torch.split(tokens, images)])
+
+    def _score(self, tokens: Tensor, at_once: int, folding: _Folding | None) -> Tensor:
+        """Logits (b,L) of some images."""
+        attention = self.layer.attention
+        memory = torch.relu(self.head.embed_tokens(tokens))  # (b,T,D)
+        keys, values = attention.split(attention.key(memory)), attention.split(attention.value(memory))  # (b,H,T,D/H)
+        image = folding.image(values) if folding is not None else None
+        parts = []
+        for start in range(0, len(self.queries), at_once):
+            chunk = slice(start, start + at_once)
+            if folding is None or image is None:
+                decoded = self._direct(keys, values, chunk)
+            else:
+                decoded = self._folded(keys, image, folding, chunk)
+            parts.append(self.head.readout.part(self.layer.feed_forward_norm(decoded), chunk))
+        return self.head.readout.joined(parts)
+
+    def _direct(self, keys: Tensor, values: Tensor, chunk: slice) -> Tensor:
+        """(b,n,D), before the last LayerNorm, as in `layer.py`."""
+        layer = self.layer
+        asked = layer.attention.split(self.asked[chunk].unsqueeze(0)).expand(len(keys), -1, -1, -1)  # (b,H,n,D/H)
+        attended = F.scaled_dot_product_attention(asked, keys, values).transpose(1, 2).flatten(2)  # (b,n,D)
+        q = layer.attention_norm(layer.attention.output(attended).add_(self.queries[chunk]))
+        decoded: Tensor = layer.contract(layer.expand(q).relu_()).add_(q)
+        return decoded
+
+    def _folded(self, keys: Tensor, image: _Image, folding: _Folding, chunk: slice) -> Tensor:
+        """The same, from what `folding` and `image` hold."""
+        batch, heads, count, _ = keys.shape
+        asked = self.layer.attention.split(self.asked[chunk].unsqueeze(0)) * keys.shape[-1] ** -0.5  # (1,H,n,D/H)
+        weights = torch.softmax(asked @ keys.transpose(2, 3), dim=-1)  # (b,H,n,T)
+        # One more column: σ, which multiplies the bias.
+        mixed = keys.new_empty(batch, weights.shape[2], heads * count + 1)  # (b,n,HT+1)
+        mixed[:, :, :-1].view(batch, -1, heads, count).copy_(weights.transpose(1, 2))
+        centred = torch.baddbmm(folding.queries[chunk].expand(batch, -1, -1), mixed[:, :, :-1], image.output)  # (b,n,D)
+        norm = self.layer.attention_norm
+        sigma = centred.square().mean(dim=2, keepdim=True).add_(norm.eps).sqrt_()  # (b,n,1)
+        mixed[:, :, -1:] = sigma
+        expanded = folding.expanded[chunk].expand(batch, -1, -1)
+        hidden = torch.baddbmm(expanded, mixed, image.expanded).relu_()  # (b,n,F), times σ
+        decoded = hidden @ self.layer.contract.weight.T
+        return decoded.addcmul_(centred, norm.weight).div_(sigma).add_(folding.bias)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """What the folded form needs of b images: output (b,HT,D), centred, and expanded (b,HT+1,F)."""
+
+    output: Tensor
+    expanded: Tensor
+
+
+@dataclass(frozen=True)
+class _Folding:
+    """What the folded form needs of the weights and the vocabulary.
+
+    Attributes:
+        queries: (N,D), with the output projection's bias, centred: its mean over D is 0.
+        expanded: (N,F), these through `expand`.
+        output: (H,D/H,D), the output projection of each head, centred.
+        expand: (H,D/H,F), that through `expand`.
+        expand_bias: (F,).
+        bias: (D,), all that is added behind `contract`.
+    """
+
+    queries: Tensor
+    expanded: Tensor
+    output: Tensor
+    expand: Tensor
+    expand_bias: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, head: InferenceHead) -> _Folding:
+        """Fold the LayerNorm's weights and the projections into each other."""
+        layer, attention = head.layer, head.layer.attention
+        norm = layer.attention_norm
+        expand = (layer.expand.weight * norm.weight).T  # (D,F)
+        output = _centred(attention.output.weight.T).view(attention.heads, -1, layer.contract.out_features)  # (H,D/H,D)
+        queries = _centred(head.queries + attention.output.bias)
+        return cls(
+            queries=queries,
+            expanded=queries @ expand,
+            output=output,
+            expand=output @ expand,
+            expand_bias=layer.expand(norm.bias),
+            bias=norm.bias + layer.contract.bias,
+        )
+
+    def image(self, values: Tensor) -> _Image:
+        """Push the values (b,H,T,D/H) of images through the projections of their heads."""
+        batch, heads, count, _ = values.shape
+        output = values.new_empty(batch, heads, count, self.output.shape[2])
+        expanded = values.new_empty(batch, heads * count + 1, self.expand.shape[2])
+        # One by one: a product over all of them would copy the weights for each.
+        for own, pushed, wide in zip(values, output, expanded, strict=True):
+            torch.bmm(own, self.output, out=pushed)
+            torch.bmm(own, self.expand, out=wide[:-1].view(heads, count, -1))
+        expanded[:, -1] = self.expand_bias
+        return _Image(output.flatten(1, 2), expanded)
+
+
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(dim=-1, keepdim=True)
+
+
+def _folds(queries: int, tokens: int, width: int, feed_forward: int, heads: int) -> bool:
+    """Whether the folded form is the faster one, by the multiplications that one image takes."""
+    mixed = heads * tokens
+    direct = queries * (2 * tokens * width + width * width + 2 * width * feed_forward)
+    folded = queries * (tokens * width + mixed * (width + feed_forward) + width * feed_forward)
+    folded += tokens * width * (width + feed_forward)
+    return queries >= _FEWEST_QUERIES and folded < _WORTH * direct
