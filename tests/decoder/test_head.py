@@ -1,18 +1,13 @@
 """The head against the reference that is written from the paper's equations, logits and gradients."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import ReferenceMLDecoder
 
 from zsmld import MLDecoder
 from zsmld.errors import InputError, UsageError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from reference import ReferenceMLDecoder
 
 ZERO_SHOT = {"e": 30}
 CLOSED_SET = {"n": 47, "k": 10}
