@@ -1,0 +1,177 @@
+"""Measure the decoder in inference: rearranged (`head.for_inference`), plain (`layer.py`), and as published.
+
+Two comparisons. Zero-shot: against `layer.py`, and against the published computation, every query through the layer for
+every image, and the readout in a loop over labels. Closed-set with a query a class: against timm's head, called through
+its layer, as its `TransformerDecoder` fails on this PyTorch. Contenders take turns; ratios are medians of the rounds'.
+
+    python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import timm
+import torch
+from timm.layers.ml_decoder import MLDecoder as TimmDecoder
+from torch import Tensor
+
+from zsmld import MLDecoder
+from zsmld.decoder import inference
+
+C, E, D, F, H = 2048, 300, 768, 2048, 8
+HEAD = [(925, 49, 1), (925, 49, 8), (5_000, 49, 1), (21_000, 49, 1)]
+FULL = list(itertools.product((1, 20, 81, 925, 5_000, 21_000), (1, 49, 196, 576), (1, 8, 32)))
+# Beyond it the published computation does not fit into memory, or takes minutes.
+MOST = 25_000
+Contenders = dict[str, Callable[[], Tensor]]
+
+
+def main() -> None:
+    """Print a Markdown table for each comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grid", choices=("head", "full"), default="head")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    machine = torch.cuda.get_device_name() if arguments.device != "cpu" else f"{arguments.threads} threads"
+    print(f"{platform.machine()}, {machine}, torch {torch.__version__}, timm {timm.__version__}, D {D}, F {F}, H {H}\n")
+    with torch.inference_mode():
+        grid = FULL if arguments.grid == "full" else HEAD
+        print(
+            "| N | T | B | ms | x published | x plain | form | arithmetic | largest difference |\n" + "|---" * 9 + "|"
+        )
+        for sizes in grid:
+            print(zero_shot(*sizes, arguments.rounds, arguments.device), flush=True)
+        if arguments.grid == "head":
+            print("\n| N | T | B | ms | x timm | largest difference |\n" + "|---" * 6 + "|")
+            for sizes in HEAD[:2]:
+                print(closed_set(*sizes, arguments.rounds, arguments.device), flush=True)
+
+
+def zero_shot(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:
+    """A row: the zero-shot head against `layer.py` and the published computation."""
+    head = trained(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F)).to(device)
+    words, x = torch.randn(queries, E, device=device), torch.randn(images, tokens, C, device=device)
+    score = head.for_inference(words)
+    contenders: Contenders = {"ours": lambda: score(x), "plain": lambda: head(x, words)}
+    if queries * images <= MOST:
+        layer = timm_layer(head)
+        contenders["published"] = lambda: published(head, layer, x, words)
+    difference = max((contender() - contenders["plain"]()).abs().max().item() for contender in contenders.values())
+    seconds, rate = measured(contenders, rounds, device)
+    folds = inference._folds(queries, tokens, D, F, H)
+    done = images * operations(queries, tokens, folds=folds) / statistics.median(seconds["ours"]) / rate
+    against = ratio(seconds, "published") if "published" in seconds else "-"
+    return (
+        f"| {queries} | {tokens} | {images} | {1e3 * statistics.median(seconds['ours']):.1f} | {against} | "
+        f"{ratio(seconds, 'plain')} | {'folded' if folds else 'direct'} | {done:.0%} | {difference:.0e} |"
+    )
+
+
+def closed_set(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:
+    """A row: a closed-set head with a query a class against timm's, which has the same weights."""
+    peer = trained(TimmDecoder(queries, num_of_groups=queries, initial_num_features=C)).to(device)
+    state = {key if key.startswith("decoder.") else f"decoder.{key}": value for key, value in peer.state_dict().items()}
+    head = MLDecoder.from_published(state).to(device)
+    score, x = head.for_inference(), torch.randn(images, tokens, C, device=device)
+    contenders: Contenders = {"ours": lambda: score(x), "timm": lambda: through_its_layer(peer, x)}
+    difference = (contenders["ours"]() - contenders["timm"]()).abs().max().item()
+    seconds, _ = measured(contenders, rounds, device)
+    ours = 1e3 * statistics.median(seconds["ours"])
+    return f"| {queries} | {tokens} | {images} | {ours:.1f} | {ratio(seconds, 'timm')} | {difference:.0e} |"
+
+
+def trained(head: torch.nn.Module) -> torch.nn.Module:
+    """Nothing is 0 or 1, as in a trained head."""
+    for parameter in head.parameters():
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    return head.eval()
+
+
+def timm_layer(head: MLDecoder) -> torch.nn.Module:
+    """timm's decoder layer with the weights of ours."""
+    peer = TimmDecoder(1, num_of_groups=1, initial_num_features=C).decoder.layers[0].eval()
+    ours, attention = head.layer, head.layer.attention
+    projections = (attention.query, attention.key, attention.value)
+    state = {
+        "multihead_attn.in_proj_weight": torch.cat([projection.weight for projection in projections]),
+        "multihead_attn.in_proj_bias": torch.cat([projection.bias for projection in projections]),
+    }
+    renamed = {
+        "multihead_attn.out_proj": attention.output, "linear1": ours.expand, "linear2": ours.contract,
+        "norm1": ours.query_norm, "norm2": ours.attention_norm, "norm3": ours.feed_forward_norm,
+    }  # fmt: skip
+    state |= {
+        f"{name}.{part}": value for name, module in renamed.items() for part, value in module.state_dict().items()
+    }
+    peer.load_state_dict(state)
+    return peer.to(attention.output.weight.device)
+
+
+def published(head: MLDecoder, layer: torch.nn.Module, tokens: Tensor, words: Tensor) -> Tensor:
+    """Every query through the layer for every image, and the readout in a loop over labels."""
+    memory = torch.relu(head.embed_tokens(tokens)).transpose(0, 1)
+    queries = head.queries_of(words).unsqueeze(1).expand(-1, len(tokens), -1)
+    decoded = layer(queries, memory).transpose(0, 1)
+    linear = head.readout.linear
+    logits = torch.zeros(len(tokens), len(words), 1, device=tokens.device)
+    for at in range(len(words)):
+        logits[:, at, :] = torch.matmul(decoded[:, at, :], linear.weight.T)
+    return logits.flatten(1) + linear.bias
+
+
+def through_its_layer(peer: TimmDecoder, tokens: Tensor) -> Tensor:
+    """timm's forward, but for the container around its layer."""
+    layer = peer.decoder.layers[0]
+    memory = torch.relu(peer.embed_standart(tokens)).transpose(0, 1)
+    decoded = layer(peer.query_embed.weight.unsqueeze(1).expand(-1, len(tokens), -1), memory).transpose(0, 1)
+    logits = torch.zeros(len(tokens), decoded.shape[1], peer.duplicate_factor, device=tokens.device)
+    for at in range(decoded.shape[1]):
+        logits[:, at, :] = torch.matmul(decoded[:, at, :], peer.duplicate_pooling[at])
+    return logits.flatten(1)[:, : peer.num_classes] + peer.duplicate_pooling_bias
+
+
+def operations(queries: int, tokens: int, *, folds: bool) -> float:
+    """Floating-point operations of the rearranged head for one image, as it computes it."""
+    image = 2 * tokens * D * (C + 2 * D)
+    if not folds:
+        return image + 2 * queries * (2 * tokens * D + D * D + 2 * D * F)
+    mixed = H * tokens
+    return image + 2 * tokens * D * (D + F) + 2 * queries * (tokens * D + mixed * (D + F) + D * F)
+
+
+def measured(contenders: Contenders, rounds: int, device: str) -> tuple[dict[str, list[float]], float]:
+    """Seconds of each contender by round, and the rate of a large matrix product in the same rounds."""
+    a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
+    everything: Contenders = {**contenders, "product": lambda: a @ b}
+    seconds: dict[str, list[float]] = {name: [] for name in everything}
+    for _ in range(rounds):
+        for name, contender in everything.items():
+            if device != "cpu":
+                torch.cuda.synchronize()
+            began = time.perf_counter()
+            contender()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - began)
+    rate = 2 * 2048**3 / statistics.median(seconds.pop("product"))
+    return seconds, rate
+
+
+def ratio(seconds: dict[str, list[float]], name: str) -> str:
+    """How many times longer than ours: median and range of the rounds."""
+    ratios = sorted(other / ours for other, ours in zip(seconds[name], seconds["ours"], strict=True))
+    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+if __name__ == "__main__":
+    main()
