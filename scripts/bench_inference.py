@@ -23,6 +23,7 @@ from torch import Tensor
 
 from zsmld import MLDecoder
 from zsmld.decoder import inference
+from zsmld.decoder.readout import SharedReadout
 
 C, E, D, F, H = 2048, 300, 768, 2048, 8
 HEAD = [(925, 49, 1), (925, 49, 8), (5_000, 49, 1), (21_000, 49, 1)]
@@ -59,7 +60,8 @@ def main() -> None:
 
 def zero_shot(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:
     """A row: the zero-shot head against `layer.py` and the published computation."""
-    head = trained(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F)).to(device)
+    head = MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F).to(device)
+    as_if_trained(head)
     words, x = torch.randn(queries, E, device=device), torch.randn(images, tokens, C, device=device)
     score = head.for_inference(words)
     contenders: Contenders = {"ours": lambda: score(x), "plain": lambda: head(x, words)}
@@ -79,7 +81,8 @@ def zero_shot(queries: int, tokens: int, images: int, rounds: int, device: str) 
 
 def closed_set(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:
     """A row: a closed-set head with a query a class against timm's, which has the same weights."""
-    peer = trained(TimmDecoder(queries, num_of_groups=queries, initial_num_features=C)).to(device)
+    peer = TimmDecoder(queries, num_of_groups=queries, initial_num_features=C).to(device)
+    as_if_trained(peer)
     state = {key if key.startswith("decoder.") else f"decoder.{key}": value for key, value in peer.state_dict().items()}
     head = MLDecoder.from_published(state).to(device)
     score, x = head.for_inference(), torch.randn(images, tokens, C, device=device)
@@ -90,11 +93,11 @@ def closed_set(queries: int, tokens: int, images: int, rounds: int, device: str)
     return f"| {queries} | {tokens} | {images} | {ours:.1f} | {ratio(seconds, 'timm')} | {difference:.0e} |"
 
 
-def trained(head: torch.nn.Module) -> torch.nn.Module:
-    """Nothing is 0 or 1, as in a trained head."""
+def as_if_trained(head: torch.nn.Module) -> None:
+    """Let nothing be 0 or 1."""
     for parameter in head.parameters():
         parameter.data += 0.02 * torch.randn_like(parameter)
-    return head.eval()
+    head.eval()
 
 
 def timm_layer(head: MLDecoder) -> torch.nn.Module:
@@ -110,11 +113,11 @@ def timm_layer(head: MLDecoder) -> torch.nn.Module:
         "multihead_attn.out_proj": attention.output, "linear1": ours.expand, "linear2": ours.contract,
         "norm1": ours.query_norm, "norm2": ours.attention_norm, "norm3": ours.feed_forward_norm,
     }  # fmt: skip
-    state |= {
-        f"{name}.{part}": value for name, module in renamed.items() for part, value in module.state_dict().items()
-    }
+    for name, module in renamed.items():
+        state |= {f"{name}.{part}": value for part, value in module.state_dict().items()}
     peer.load_state_dict(state)
-    return peer.to(attention.output.weight.device)
+    layer: torch.nn.Module = peer.to(attention.output.weight.device)
+    return layer
 
 
 def published(head: MLDecoder, layer: torch.nn.Module, tokens: Tensor, words: Tensor) -> Tensor:
@@ -122,11 +125,12 @@ def published(head: MLDecoder, layer: torch.nn.Module, tokens: Tensor, words: Te
     memory = torch.relu(head.embed_tokens(tokens)).transpose(0, 1)
     queries = head.queries_of(words).unsqueeze(1).expand(-1, len(tokens), -1)
     decoded = layer(queries, memory).transpose(0, 1)
-    linear = head.readout.linear
+    assert isinstance(head.readout, SharedReadout)
+    weight, bias = head.readout.linear.weight.T, head.readout.linear.bias
     logits = torch.zeros(len(tokens), len(words), 1, device=tokens.device)
     for at in range(len(words)):
-        logits[:, at, :] = torch.matmul(decoded[:, at, :], linear.weight.T)
-    return logits.flatten(1) + linear.bias
+        logits[:, at, :] = torch.matmul(decoded[:, at, :], weight)
+    return logits.flatten(1) + bias
 
 
 def through_its_layer(peer: TimmDecoder, tokens: Tensor) -> Tensor:
@@ -137,7 +141,8 @@ def through_its_layer(peer: TimmDecoder, tokens: Tensor) -> Tensor:
     logits = torch.zeros(len(tokens), decoded.shape[1], peer.duplicate_factor, device=tokens.device)
     for at in range(decoded.shape[1]):
         logits[:, at, :] = torch.matmul(decoded[:, at, :], peer.duplicate_pooling[at])
-    return logits.flatten(1)[:, : peer.num_classes] + peer.duplicate_pooling_bias
+    with_bias: Tensor = logits.flatten(1)[:, : peer.num_classes] + peer.duplicate_pooling_bias
+    return with_bias
 
 
 def operations(queries: int, tokens: int, *, folds: bool) -> float:
