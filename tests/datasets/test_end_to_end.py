@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from nus_wide_files import publish
+from test_ml_decoder import table_of
 
 import zsmld
 from zsmld.datasets.tables import read_annotations
@@ -158,9 +159,21 @@ def as_nus_wide(corel, root):
     publish(root, moved, seen, unseen)
 
 
+def as_ml_decoder(corel, root):
+    folder, records, seen, unseen = corel
+    moved = []
+    for record in records:
+        name = f"{record.split}/{Path(record.image).name}"
+        copied(folder / record.image, root / name)
+        labels = tuple(label for label in record.labels if label in {*seen, *unseen})
+        moved.append(replace(record, image=name, labels=labels))
+    (root / "data.csv").write_text(table_of(moved))
+    (root / "benchmark_81_v0.json").write_text(json.dumps({"train class": seen, "test class": unseen}))
+
+
 WRITERS = {
-    "nus_wide": as_nus_wide, "coco": as_coco, "open_images": as_open_images, "csv": as_csv, "columns": as_columns,
-    "folders": as_folders, "yolo": as_yolo,
+    "nus_wide": as_nus_wide, "ml_decoder": as_ml_decoder, "coco": as_coco, "open_images": as_open_images,
+    "csv": as_csv, "columns": as_columns, "folders": as_folders, "yolo": as_yolo,
 }  # fmt: skip
 
 

@@ -4,13 +4,14 @@ from importlib import import_module
 
 import pytest
 import test_coco
+import test_ml_decoder
 import test_nus_wide
 import test_open_images
 import test_yolo
 from layout_cases import CONTENT, as_jsonl, photograph
 from nus_wide_files import publish
 
-MODULES = ("tables", "nus_wide", "coco", "open_images", "csv_tables", "yolo", "folders")
+MODULES = ("tables", "nus_wide", "ml_decoder", "coco", "open_images", "csv_tables", "yolo", "folders")
 
 
 def _csv(root):
@@ -28,6 +29,11 @@ def _nus_wide(root):
     for record in test_nus_wide.RECORDS:
         photograph(root / "Flickr" / record.image)
     return publish(root, test_nus_wide.RECORDS, test_nus_wide.SEEN, test_nus_wide.UNSEEN)
+
+
+def _ml_decoder(root):
+    test_ml_decoder.publish(root)
+    return root
 
 
 def _coco(root):
@@ -74,7 +80,7 @@ def _label_file(root):
 @pytest.mark.parametrize(
     ("make", "module"),
     [
-        (_jsonl, "tables"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
+        (_jsonl, "tables"), (_ml_decoder, "ml_decoder"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
         (_open_images, "open_images"),
         (_open_images_file, "open_images"), (_csv, "csv_tables"), (_yolo, "yolo"), (_yolo_inside_out, "yolo"),
         (_label_folders, "folders"), (_label_file, "folders"),
