@@ -11,7 +11,7 @@ For one image, write A (n,HT) for the attention weights of n labels, all heads s
   `contract`.
 
 With HT smaller than D this *folded* form needs fewer multiplications than the *direct* one, which is `layer.py` in
-chunks: with the paper's sizes and T 49, 5.4 instead of 7.6 million a label. With more tokens it needs more: `_folds`
+chunks: with the paper's sizes and T 49, 2.7 instead of 3.8 million a label. With more tokens it needs more: `_folds`
 decides. Both give the logits of `layer.py` but for rounding (docs/inference.md).
 
 Shapes: B images, b of them at a time; N queries, n at a time; T tokens, D width, H heads, F feed-forward width.
