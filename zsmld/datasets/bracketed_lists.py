@@ -48,6 +48,6 @@ def _problem(word: str, item: str, *, quoted: bool) -> str | None:
         return "has a bracket or a backslash in it"
     if "," in word:
         return "has a comma without a space behind it"
-    if (item[0] in word if quoted else (item[0] in _QUOTES or item[-1] in _QUOTES)):
+    if item[0] in word if quoted else (item[0] in _QUOTES or item[-1] in _QUOTES):
         return "has quotes that do not fit"
     return None

@@ -101,7 +101,7 @@ def _found(folder: Path, beside: Path | None = None) -> dict[str, list[Path]]:
     for place in sorted(folder.iterdir()):
         ours = place.name.lower() in _SUFFIXES
         suffix = place.suffix.lower()
-        if place == beside or not place.is_file() or not (ours or suffix in (".csv", ".json")):
+        if place == beside or not (ours or suffix in (".csv", ".json")) or not place.is_file():
             continue
         if ours and form_of(place) is not None:
             found[ARRAY].append(place)
@@ -149,7 +149,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, tuple[str, ...], bool | None, 
         yield line, row[0], labels, quoted, row[2] if len(row) == 3 else None
 
 
-def _quoted(quoted: bool) -> str:  # noqa: FBT001
+def _quoted(quoted: bool) -> str:
     return "in quotes" if quoted else "without quotes"
 
 
@@ -202,7 +202,7 @@ def read_benchmark(path: Path) -> dict[str, tuple[str, ...]]:
         InputError: not JSON, no object, no `test class`, no text where a label should be, a label twice or in both.
     """
     named: dict[str, list[str]] = {}
-    key_of: dict[str, tuple[str, str]] = {}
+    key_of: dict[str, str] = {}
     for key, position, value, line in elements(path):
         if key not in _KEYS:
             continue
@@ -210,14 +210,13 @@ def read_benchmark(path: Path) -> dict[str, tuple[str, ...]]:
             if not isinstance(value, str):
                 raise InputError(f"{key}[{position}] is no text, expected a label")
             label = label_words([value])[0]
-            earlier = key_of.setdefault(canonical(label), (label, key))
-            if canonical(label) in {canonical(other) for other in named.get(key, ())[-1:]} or earlier[1] != key:
-                raise InputError(f"label {label!r} is in {earlier[1]!r} already, here in {key!r}")
+            if canonical(label) in key_of:
+                raise InputError(f"label {label!r} of {key!r} is in {key_of[canonical(label)]!r} already")
+            key_of[canonical(label)] = key
         named.setdefault(key, []).append(label)
     if "test class" not in named:
         raise InputError("has no labels in 'test class'", path=path, remedy=f"Expected {BENCHMARK}: {_keys()}.")
-    with placed(path, None):
-        return {key: distinct(part, f"{key}:") for key, part in named.items()}
+    return {key: tuple(part) for key, part in named.items()}
 
 
 def _keys() -> str:
