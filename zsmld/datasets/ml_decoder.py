@@ -1,9 +1,9 @@
 """The three files of ML-Decoder's zero-shot code: `data.csv`, `benchmark_81_v0.json` and `wordvec_array.pth`.
 
 `data.csv` has, under a header of any names, the path of an image, its labels in brackets, and train or val. `train
-class` and `test class` of the JSON are the seen and the unseen labels. The array is E × labels, its columns in the order
-in which Python sorts the labels of data.csv. Which file is which is told by content: the README that ships them has two
-links swapped.
+class` and `test class` of the JSON are the seen and the unseen labels. The array is E × labels, its columns in the
+order in which Python sorts the labels of data.csv. Which file is which is told by content: the README that ships them
+has two links swapped.
 
 Its `val` images are those that the code reports its figures on (ML-Decoder, section 4.2): they are read as test.
 """
@@ -85,7 +85,7 @@ def _layout(path: Path, places: dict[str, Path]) -> Layout:
     told += _told_of_splits(table)
     if labels.empty:
         told.append(f"{labels.empty} images have an empty list: no label of theirs is true")
-    lists = {"labels": labels.columns}
+    lists = {"sorted": labels.columns}
     if BENCHMARK in places:
         chosen, more = _lists_of(places[BENCHMARK], labels)
         lists |= chosen
@@ -109,6 +109,9 @@ def _found(folder: Path, beside: Path | None = None) -> dict[str, list[Path]]:
             found[BENCHMARK].append(place)
         elif beside is None and _is_table(place):
             found[TABLE].append(place)
+        elif place.name.lower() == ARRAY:
+            # Cut off, most likely: it is told that it cannot be read.
+            found[ARRAY].append(place)
     return found
 
 
@@ -231,7 +234,7 @@ def _fit(path: Path, labels: _Labels) -> str:
         return f"{path.name} cannot be read: {error.problem}"
     count = len(labels.columns)
     if any(shape and shape[-1] == count for shape in shapes):
-        return f"{path.name} has {count} columns, one for each label, in the order of labels.txt"
+        return f"{path.name} has {count} columns, one for each label, in the order of sorted.txt"
     held = listed([" × ".join(str(size) for size in shape) for shape in shapes], 3)
     also = "; an empty list gives its code a label too" if labels.empty else ""
     return f"{path.name} is {held}, expected {count} columns, one for each label: it is of other data{also}"
