@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from test_ml_decoder import publish
 
 import zsmld
+from zsmld.datasets.records import ImageRecord
 from zsmld.datasets.tables import read_annotations
 from zsmld.labels.vocabulary import read_vocabulary
 
@@ -146,9 +148,22 @@ def as_yolo(corel, root):
     (root / "data.yaml").write_text(f"path: elsewhere\ntrain: images/train\nnames:\n{listed}")
 
 
+def as_ml_decoder(corel, root):
+    folder, records, seen, unseen = corel
+    kept = []
+    for record in records:
+        copied(folder / record.image, root / "photos" / Path(record.image).name)
+        labels = tuple(label for label in record.labels if label in {*seen, *unseen})
+        kept.append(ImageRecord(f"photos/{Path(record.image).name}", labels, record.split))
+    # The test images are called val there; the three names are swapped as the links to them are.
+    classes = {"train class": seen, "test class": unseen}
+    names = ("wordvec_array.pth", "benchmark_81_v0.json", "data.csv")
+    publish(root, kept, names, classes=classes, columns=len(seen) + len(unseen))
+
+
 WRITERS = {
     "coco": as_coco, "open_images": as_open_images, "csv": as_csv, "columns": as_columns, "folders": as_folders,
-    "yolo": as_yolo,
+    "yolo": as_yolo, "ml_decoder": as_ml_decoder,
 }  # fmt: skip
 
 

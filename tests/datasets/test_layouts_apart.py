@@ -4,11 +4,12 @@ from importlib import import_module
 
 import pytest
 import test_coco
+import test_ml_decoder
 import test_open_images
 import test_yolo
 from layout_cases import CONTENT, as_jsonl, photograph
 
-MODULES = ("tables", "coco", "open_images", "csv_tables", "yolo", "folders")
+MODULES = ("tables", "coco", "open_images", "ml_decoder", "csv_tables", "yolo", "folders")
 
 
 def _csv(root):
@@ -41,6 +42,18 @@ def _open_images_file(root):
     return _open_images(root) / "test-annotations-human-imagelabels.csv"
 
 
+def _ml_decoder(root):
+    return test_ml_decoder.publish(root)
+
+
+def _ml_decoder_file(root):
+    return test_ml_decoder.publish(root) / "data.csv"
+
+
+def _ml_decoder_swapped(root):
+    return test_ml_decoder.publish(root, names=test_ml_decoder.NAMES[::-1])
+
+
 def _yolo(root):
     test_yolo.publish(root)
     return root
@@ -68,7 +81,8 @@ def _label_file(root):
     [
         (_jsonl, "tables"), (_coco, "coco"), (_coco_file, "coco"), (_open_images, "open_images"),
         (_open_images_file, "open_images"), (_csv, "csv_tables"), (_yolo, "yolo"), (_yolo_inside_out, "yolo"),
-        (_label_folders, "folders"), (_label_file, "folders"),
+        (_label_folders, "folders"), (_label_file, "folders"), (_ml_decoder, "ml_decoder"),
+        (_ml_decoder_file, "ml_decoder"), (_ml_decoder_swapped, "ml_decoder"),
     ],
 )  # fmt: skip
 def test_one_module_takes_what_is_its_own(tmp_path, make, module):
