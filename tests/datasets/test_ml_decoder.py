@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from layout_cases import CONTENT, as_jsonl, facts, read
+from layout_cases import CONTENT, as_jsonl, facts, photograph, read
 
-from zsmld.cli import main
+from zsmld.cli import run
 from zsmld.datasets.bracketed_lists import bracketed
 from zsmld.datasets.ml_decoder import read_benchmark, recognise
 from zsmld.datasets.records import ImageRecord
 from zsmld.errors import InputError
+from zsmld.labels.embeddings import LabelEmbeddings
 
 NAMES = ("data.csv", "benchmark_81_v0.json", "wordvec_array.pth")
 # That code knows two splits only.
@@ -208,8 +208,6 @@ def of_that_code(cell):
 
 WORDS = st.text("abc'é -", min_size=1, max_size=6).map(str.strip)
 WORD = WORDS.filter(lambda word: word and "'" not in (word[0], word[-1]))
-    st.text("abc'é -", min_size=1, max_size=6).map(str.strip).filter(lambda word: word and word[0] != "'" != word[-1])
-)
 
 
 @given(st.lists(WORD, min_size=1, max_size=4), st.booleans())
@@ -243,12 +241,24 @@ def test_arbitrary_bytes_are_an_input_error_or_read(data):
             assert error.path is not None
 
 
-def test_from_the_files_to_embeddings(tmp_path, monkeypatch):
+def test_from_the_files_to_figures(tmp_path, monkeypatch, capsys):
+    """The commands of docs/datasets/ml_decoder.md; the array lies there under the name of the table."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
     publish(tmp_path / "nus", names=(NAMES[2], NAMES[1], NAMES[0]))
-    source = "nus/data.csv::words=out/sorted.txt"
-    for words in (["data", "convert", "nus", "out"], ["embed-labels", "out/sorted.txt", "--source", source, "-o", "e"]):
-        result = CliRunner().invoke(main, words)
-        assert result.exit_code == 0, result.output
+    for shade, record in enumerate(RECORDS):
+        photograph(tmp_path / "nus" / record.image, 40 * shade)
+    small = "--backbone timm:test_convnext --image-size 64 --backbone-weights random --width 16 --heads 2"
+    for line in (
+        "data check nus",
+        "data convert nus out",
+        "embed-labels out/sorted.txt --source nus/data.csv::words=out/sorted.txt",
+        f"train --annotations nus --seen out/seen.txt {small} --feed-forward 16 --epochs 1 --validation-fraction 0",
+        "eval --annotations nus --unseen out/unseen.txt --gzsl",
+    ):
+        assert run(line.split()) == 0, capsys.readouterr()
     assert Path("out/sorted.txt").read_text() == "dog\nfire hydrant\nsea\n"
     assert Path("out/unseen.txt").read_text() == "fire hydrant\n"
+    stored = LabelEmbeddings.load("embeddings.safetensors")
+    expected = torch.load(io.BytesIO(array(3)), weights_only=True).T
+    assert stored.labels == LABELS and np.allclose(stored.vectors, expected)
