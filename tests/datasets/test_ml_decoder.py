@@ -129,6 +129,13 @@ def test_columns_are_sorted_as_that_code_does(tmp_path):
     assert plain.lists["sorted"] == ("Sea-gull", "sea", "sea lion")
 
 
+@pytest.mark.parametrize("header", ["path,labels,split,note", "path"])
+def test_other_columns_are_an_error(tmp_path, header):
+    with pytest.raises(InputError, match=r"columns, expected image, labels and split") as caught:
+        recognise(rows(tmp_path, "a.jpg,[dog],train,x", header=header))
+    assert caught.value.line == 1
+
+
 def test_without_a_third_column_every_image_is_train(tmp_path):
     layout = recognise(rows(tmp_path, "a.jpg,[dog]", header="path,labels"))
     assert [record.split for record in read(layout).records()] == ["train"]

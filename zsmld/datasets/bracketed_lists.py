@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from zsmld.datasets.gathering import label_words
 from zsmld.errors import InputError
 
@@ -25,20 +27,23 @@ def bracketed(cell: str) -> tuple[tuple[str, ...], bool | None]:
     inner = text[1:-1]
     if not inner.strip():
         return (), None
-    read = [_unquoted(item, cell) for item in inner.split(_BETWEEN)]
-    if len({quoted for _, quoted in read}) > 1:
+    read = [_unquoted(item) for item in inner.split(_BETWEEN)]
+    quoted = read[0][1]
+    if any(other != quoted for _, other in read):
         raise InputError(f"labels are {cell[:40]!r}, some in quotes and some not")
-    return label_words(word for word, _ in read), read[0][1]
+    return tuple(word for word, _ in read), quoted
 
 
-def _unquoted(item: str, cell: str) -> tuple[str, bool]:
+# The same labels stand in many rows.
+@lru_cache(maxsize=1 << 14)
+def _unquoted(item: str) -> tuple[str, bool]:
     """A label without its quotes, and whether it had them."""
     quoted = len(item) > 1 and item[0] in _QUOTES and item[0] == item[-1]
     word = item[1:-1] if quoted else item
     problem = _problem(word, item, quoted=quoted)
     if problem is not None:
-        raise InputError(f"labels are {cell[:40]!r}: {item[:40]!r} {problem}")
-    return word, quoted
+        raise InputError(f"label {item[:40]!r} {problem}")
+    return label_words([word])[0], quoted
 
 
 def _problem(word: str, item: str, *, quoted: bool) -> str | None:

@@ -57,7 +57,7 @@ def recognise(path: Path) -> Layout | None:
     if path.is_dir():
         found = _found(path)
     else:
-        found = {**_found(path.parent, beside=path), TABLE: [path]} if _is_table(path) else {}
+        found = {**_found(path.parent), TABLE: [path]} if _is_table(path) else {}
     if not found.get(TABLE):
         if not found.get(BENCHMARK):
             return None
@@ -95,19 +95,19 @@ def _layout(path: Path, places: dict[str, Path]) -> Layout:
     return Layout("ML-Decoder's zero-shot files", path, tuple(told), partial(_read, table), lists)
 
 
-def _found(folder: Path, beside: Path | None = None) -> dict[str, list[Path]]:
-    """The files of `folder` by what they hold; tables are not looked for where one is given."""
+def _found(folder: Path) -> dict[str, list[Path]]:
+    """The files of `folder` by what they hold."""
     found: dict[str, list[Path]] = {TABLE: [], BENCHMARK: [], ARRAY: []}
     for place in sorted(folder.iterdir()):
         ours = place.name.lower() in _SUFFIXES
         suffix = place.suffix.lower()
-        if place == beside or not (ours or suffix in (".csv", ".json")) or not place.is_file():
+        if not (ours or suffix in (".csv", ".json")) or not place.is_file():
             continue
         if ours and form_of(place) is not None:
             found[ARRAY].append(place)
         elif (ours or suffix == ".json") and _is_benchmark(place):
             found[BENCHMARK].append(place)
-        elif beside is None and _is_table(place):
+        elif _is_table(place):
             found[TABLE].append(place)
         elif place.name.lower() == ARRAY:
             # Cut off, most likely: it is told that it cannot be read.
