@@ -54,10 +54,9 @@ class _Labels:
 
 def recognise(path: Path) -> Layout | None:
     """A folder with the files; or the table itself, whatever it is called."""
-    if path.is_dir():
-        found = _found(path)
-    else:
-        found = {**_found(path.parent), TABLE: [path]} if _is_table(path) else {}
+    if not path.is_dir() and not _is_table(path):
+        return None
+    found = _found(path) if path.is_dir() else {**_found(path.parent), TABLE: [path]}
     if not found.get(TABLE):
         if not found.get(BENCHMARK):
             return None
