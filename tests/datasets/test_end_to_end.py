@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import test_ml_decoder
 from nus_wide_files import publish
-from test_ml_decoder import table_of
 
 import zsmld
+from zsmld.datasets.records import ImageRecord
 from zsmld.datasets.tables import read_annotations
 from zsmld.labels.vocabulary import read_vocabulary
 
@@ -161,14 +162,15 @@ def as_nus_wide(corel, root):
 
 def as_ml_decoder(corel, root):
     folder, records, seen, unseen = corel
-    moved = []
+    kept = []
     for record in records:
-        name = f"{record.split}/{Path(record.image).name}"
-        copied(folder / record.image, root / name)
+        copied(folder / record.image, root / "photos" / Path(record.image).name)
         labels = tuple(label for label in record.labels if label in {*seen, *unseen})
-        moved.append(replace(record, image=name, labels=labels))
-    (root / "data.csv").write_text(table_of(moved))
-    (root / "benchmark_81_v0.json").write_text(json.dumps({"train class": seen, "test class": unseen}))
+        kept.append(ImageRecord(f"photos/{Path(record.image).name}", labels, record.split))
+    # The test images are called val there; the three names are swapped as the links to them are.
+    classes = {"train class": seen, "test class": unseen}
+    names = ("wordvec_array.pth", "benchmark_81_v0.json", "data.csv")
+    test_ml_decoder.publish(root, kept, names, classes=classes, columns=len(seen) + len(unseen))
 
 
 WRITERS = {

@@ -11,7 +11,7 @@ import test_yolo
 from layout_cases import CONTENT, as_jsonl, photograph
 from nus_wide_files import publish
 
-MODULES = ("tables", "nus_wide", "ml_decoder", "coco", "open_images", "csv_tables", "yolo", "folders")
+MODULES = ("tables", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
 
 
 def _csv(root):
@@ -31,11 +31,6 @@ def _nus_wide(root):
     return publish(root, test_nus_wide.RECORDS, test_nus_wide.SEEN, test_nus_wide.UNSEEN)
 
 
-def _ml_decoder(root):
-    test_ml_decoder.publish(root)
-    return root
-
-
 def _coco(root):
     test_coco.coco(root)
     return root
@@ -53,6 +48,18 @@ def _open_images(root):
 
 def _open_images_file(root):
     return _open_images(root) / "test-annotations-human-imagelabels.csv"
+
+
+def _ml_decoder(root):
+    return test_ml_decoder.publish(root)
+
+
+def _ml_decoder_file(root):
+    return test_ml_decoder.publish(root) / "data.csv"
+
+
+def _ml_decoder_swapped(root):
+    return test_ml_decoder.publish(root, names=test_ml_decoder.NAMES[::-1])
 
 
 def _yolo(root):
@@ -80,10 +87,11 @@ def _label_file(root):
 @pytest.mark.parametrize(
     ("make", "module"),
     [
-        (_jsonl, "tables"), (_ml_decoder, "ml_decoder"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
+        (_jsonl, "tables"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
         (_open_images, "open_images"),
         (_open_images_file, "open_images"), (_csv, "csv_tables"), (_yolo, "yolo"), (_yolo_inside_out, "yolo"),
-        (_label_folders, "folders"), (_label_file, "folders"),
+        (_label_folders, "folders"), (_label_file, "folders"), (_ml_decoder, "ml_decoder"),
+        (_ml_decoder_file, "ml_decoder"), (_ml_decoder_swapped, "ml_decoder"),
     ],
 )  # fmt: skip
 def test_one_module_takes_what_is_its_own(tmp_path, make, module):

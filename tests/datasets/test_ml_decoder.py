@@ -1,235 +1,271 @@
-"""ML-Decoder's three files, under each other's names too."""
+"""The three files of ML-Decoder's zero-shot code: every permutation of their names, and every way to be wrong."""
 
+import csv
+import io
 import itertools
 import json
-import pickle
-import shutil
-import zipfile
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from layout_cases import as_jsonl, facts, photograph, read
+from layout_cases import CONTENT, as_jsonl, facts, photograph, read
 
-from zsmld.cli import main
-from zsmld.datasets.ml_decoder import bracketed, recognise
+from zsmld.cli import run
+from zsmld.datasets.bracketed_lists import bracketed
+from zsmld.datasets.ml_decoder import read_benchmark, recognise
 from zsmld.datasets.records import ImageRecord
 from zsmld.errors import InputError
+from zsmld.labels.embeddings import LabelEmbeddings
 
-SEEN, UNSEEN = ["clouds", "old town", "dog"], ["sky", "animal"]
-RECORDS = (
-    ImageRecord("actor/1.jpg", ("clouds", "sky"), "train"),
-    ImageRecord("actor/2.jpg", (), "train"),
-    ImageRecord("zoo/1.jpg", ("dog", "old town", "animal"), "train"),
-    ImageRecord("sea/1.jpg", ("sky", "dog"), "test"),
-)
 NAMES = ("data.csv", "benchmark_81_v0.json", "wordvec_array.pth")
+# That code knows two splits only.
+RECORDS = tuple(ImageRecord(r.image, r.labels, "train" if r.split == "train" else "test") for r in CONTENT)
+LABELS = ("dog", "fire hydrant", "sea")
+CLASSES = {"train class": ["sea", "dog"], "test class": ["fire hydrant"]}
 
 
-def table_of(records, *, quoted=True, header="filepath,labels,split_name"):
-    rows = [header]
+def table(records, quoted=True):
+    stream = io.StringIO()
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(("filepath", "label", "split_name"))
     for record in records:
-        listed = str(list(record.labels)) if quoted else f"[{', '.join(record.labels)}]"
-        rows.append(f'{record.image},"{listed}",{ {"test": "val"}.get(record.split, record.split) }')
-    return "\n".join(rows) + "\n"
+        labels = str(list(record.labels)) if quoted else f"[{', '.join(record.labels)}]"
+        rows.writerow((record.image, labels, {"test": "val"}.get(record.split, record.split)))
+    return stream.getvalue()
 
 
-def publish(root, records=RECORDS, seen=SEEN, unseen=UNSEEN, *, names=NAMES, quoted=True, width=6):
-    """The three files, under `names`; vectors as `torch.save` wrote them."""
-    torch = pytest.importorskip("torch")
+def array(columns):
+    stream = io.BytesIO()
+    torch.save(torch.from_numpy(np.random.default_rng(0).normal(size=(6, columns)).astype("f4")), stream)
+    return stream.getvalue()
+
+
+def publish(root, records=RECORDS, names=NAMES, *, classes=CLASSES, quoted=True, columns=3):
+    """The three files in `root`, under the names: of the table, the benchmark and the array."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / names[0]).write_text(table_of(records, quoted=quoted))
-    (root / names[1]).write_text(json.dumps({"train class": seen, "test class": unseen}))
-    vectors = np.random.default_rng(0).normal(size=(width, len(seen) + len(unseen)))
-    torch.save(torch.from_numpy(vectors.astype(np.float32)), root / names[2])
-    return vectors
+    contents = (table(records, quoted).encode(), json.dumps(classes).encode(), array(columns))
+    for name, content in zip(names, contents, strict=True):
+        (root / name).write_bytes(content)
+    return root
 
 
-@pytest.fixture
-def root(tmp_path):
-    publish(tmp_path / "nus")
-    return tmp_path / "nus"
+def rows(root, *lines, header="path,labels,split"):
+    root.mkdir(exist_ok=True)
+    (root / "data.csv").write_text("\n".join((header, *lines, "")), "utf-8")
+    return root
 
 
 @pytest.mark.parametrize("quoted", [True, False])
 @pytest.mark.parametrize("names", list(itertools.permutations(NAMES)))
-def test_each_is_what_it_holds_whatever_its_name(tmp_path, names, quoted):
-    root = tmp_path / "nus"
-    publish(root, names=names, quoted=quoted)
-    layout = recognise(root)
-    labels = [*SEEN, *UNSEEN]
-    assert facts(read(layout), labels) == facts(as_jsonl(tmp_path / "j", RECORDS), labels)
-    assert layout.lists == {"seen": tuple(SEEN), "unseen": tuple(UNSEEN), "labels": tuple(sorted(labels))}
-    swapped = "\n".join(line for line in layout.told if "the links to them are swapped" in line)
-    for name, proper in zip(names, NAMES, strict=True):
-        assert (f"{name} holds what is called {proper}" in swapped) == (name != proper)
+def test_content_decides_whatever_the_names(tmp_path, names, quoted):
+    root = publish(tmp_path / "set", names=names, quoted=quoted)
+    expected = facts(as_jsonl(tmp_path / "jsonl", RECORDS))
+    for path in (root, root / names[0]):
+        layout = recognise(path)
+        assert facts(read(layout)) == expected
+        assert layout.lists == {"sorted": LABELS, "seen": ("sea", "dog"), "unseen": ("fire hydrant",)}
+        swapped = {line.split()[0] for line in layout.told if "two links swapped" in line}
+        assert swapped == {name for name, own in zip(names, NAMES, strict=True) if name != own}
+        assert "split val is read as test: it is what ML-Decoder's code reports its figures on" in layout.told
+        assert any("has 3 columns, one for each label" in line for line in layout.told)
+        assert "1 images have an empty list: no label of theirs is true" in layout.told
 
 
-def test_the_table_itself_may_be_named(root):
-    assert read(recognise(root / "data.csv")).digest() == read(recognise(root)).digest()
-    renamed = shutil.copy(root / "data.csv", root / "my.csv")
-    assert len(read(recognise(root / "my.csv"))) == len(RECORDS), renamed
-    assert recognise(root / "benchmark_81_v0.json") is None
+def test_without_train_class_all_others_are_seen(tmp_path):
+    layout = recognise(publish(tmp_path, classes={"test class": ["sea"]}))
+    assert layout.lists["seen"] == ("dog", "fire hydrant") and layout.lists["unseen"] == ("sea",)
+    assert any("has no 'train class'" in line for line in layout.told)
 
 
-def test_val_is_test_unless_there_is_a_test(root):
-    assert "split val of the table is test" in "\n".join(recognise(root).told)
-    extra = ImageRecord("sea/9.jpg", (), "test")
-    text = table_of(RECORDS) + 'sea/9.jpg,"[]",test\n'
-    (root / "data.csv").write_text(text)
-    splits = {record.image: record.split for record in read(recognise(root)).records()}
-    assert splits["sea/1.jpg"] == "val" and splits[extra.image] == "test"
+def test_labels_of_one_file_alone_are_told(tmp_path):
+    layout = recognise(publish(tmp_path, classes={"train class": ["dog", "yeti"], "test class": ["sea", "whale"]}))
+    assert layout.lists["seen"] == ("dog",) and layout.lists["unseen"] == ("sea",)
+    assert "2 labels of benchmark_81_v0.json are of no image, and are left out: 'yeti', 'whale'" in layout.told
+    expected = "1 labels of images are neither seen nor unseen in benchmark_81_v0.json: 'fire hydrant'"
+    assert expected in layout.told
 
 
-MISSING = [
-    ("benchmark_81_v0.json", "write lists of seen and unseen labels yourself"),
-    ("wordvec_array.pth", "any other source of label vectors"),
-]
+@pytest.mark.parametrize("absent", NAMES[1:])
+def test_what_is_missing_is_told(tmp_path, absent):
+    (publish(tmp_path) / absent).unlink()
+    layout = recognise(tmp_path)
+    assert [line.split(":")[0] for line in layout.told if line.startswith("no ")] == [f"no {absent}"]
+    assert len(read(layout)) == len(RECORDS)
 
 
-@pytest.mark.parametrize(("absent", "told"), MISSING)
-def test_what_is_missing_is_told(root, absent, told):
-    (root / absent).unlink()
-    layout = recognise(root)
-    assert told in "\n".join(layout.told) and len(read(layout)) == len(RECORDS)
+def test_without_the_table_it_is_an_error(tmp_path):
+    (publish(tmp_path) / "data.csv").unlink()
+    with pytest.raises(InputError, match=r"has benchmark_81_v0.json, .* but no data.csv"):
+        recognise(tmp_path)
+    (tmp_path / NAMES[1]).unlink()
+    assert recognise(tmp_path) is None
 
 
-def test_without_the_table_it_is_something_else(root):
-    (root / "data.csv").unlink()
-    assert recognise(root) is None
+def test_two_tables_are_an_error_and_one_of_them_is_not(tmp_path):
+    publish(tmp_path)
+    (tmp_path / "more.csv").write_text(table(RECORDS))
+    with pytest.raises(InputError, match=r"data.csv and more.csv all hold the table"):
+        recognise(tmp_path)
+    assert len(read(recognise(tmp_path / "more.csv"))) == len(RECORDS)
 
 
-def test_without_train_class_only_the_unseen_are_known(root):
-    (root / "benchmark_81_v0.json").write_text(json.dumps({"test class": UNSEEN}))
-    layout = recognise(root)
-    assert layout.lists == {"unseen": tuple(UNSEEN)} and "has no 'train class'" in "\n".join(layout.told)
+def test_an_array_that_does_not_fit_is_told(tmp_path):
+    told = recognise(publish(tmp_path, columns=4)).told[-1]
+    assert told.startswith("wordvec_array.pth is '6 × 4', expected 3 columns")
+    (tmp_path / NAMES[2]).write_bytes(array(3)[:-40])
+    assert recognise(tmp_path).told[-1].startswith("wordvec_array.pth cannot be read: ")
 
 
-def test_labels_of_no_list_and_of_no_image_are_told(root, capsys):
-    (root / "benchmark_81_v0.json").write_text(json.dumps({"train class": ["clouds", "map"], "test class": UNSEEN}))
-    read(recognise(root))
-    told = capsys.readouterr().err
-    assert "1 labels are those of no image: 'map'" in told
-    assert "2 labels are neither seen nor unseen: 'dog', 'old town'" in told
+def test_columns_are_sorted_as_that_code_does(tmp_path):
+    # With its quote `sea'` comes after `sea `, without it before.
+    records = [ImageRecord("1.jpg", ("sea", "sea lion", "Sea-gull"), "train")]
+    classes = {"test class": ["sea"]}
+    assert recognise(publish(tmp_path / "a", records, classes=classes)).lists["sorted"][1:] == ("sea lion", "sea")
+    plain = recognise(publish(tmp_path / "b", records, classes=classes, quoted=False))
+    assert plain.lists["sorted"] == ("Sea-gull", "sea", "sea lion")
 
 
-@pytest.mark.parametrize(
-    ("classes", "problem"),
-    [
-        ({"train class": SEEN}, r"json: 'test class' is no list"),
-        ({"train class": SEEN, "test class": []}, r"'test class' is no list"),
-        ({"train class": "dog", "test class": UNSEEN}, r"'train class' is no list"),
-        ({"train class": [1], "test class": UNSEEN}, r"'train class' is no list"),
-        ({"train class": ["dog", "Dog"], "test class": UNSEEN}, r"'dog' and 'Dog' are one label"),
-        ({"train class": ["dog"], "test class": ["dogs", "Dog"]}, r"'dog' and 'Dog' are one label"),
-        ({"train class": [""], "test class": UNSEEN}, r"'' is no label"),
-    ],
-)  # fmt: skip
-def test_lists_that_are_none(root, classes, problem):
-    (root / "benchmark_81_v0.json").write_text(json.dumps(classes))
-    with pytest.raises(InputError, match=problem):
-        recognise(root)
+@pytest.mark.parametrize("header", ["path,labels,split,note", "path"])
+def test_other_columns_are_an_error(tmp_path, header):
+    with pytest.raises(InputError, match=r"columns, expected image, labels and split") as caught:
+        recognise(rows(tmp_path, "a.jpg,[dog],train,x", header=header))
+    assert caught.value.line == 1
 
 
-def test_a_broken_json_has_its_line(root):
-    (root / "benchmark_81_v0.json").write_text('{"train class": [],\n "test class" }')
-    with pytest.raises(InputError, match=r"benchmark_81_v0\.json:2"):
-        recognise(root)
+def test_without_a_third_column_every_image_is_train(tmp_path):
+    layout = recognise(rows(tmp_path, "a.jpg,[dog]", header="path,labels"))
+    assert [record.split for record in read(layout).records()] == ["train"]
+    assert any(line.startswith("no third column") for line in layout.told)
 
 
 @pytest.mark.parametrize(
-    ("row", "problem"),
+    ("lines", "line", "problem"),
     [
-        ('a.jpg,"[dog",train', r"data\.csv:3: labels are '\[dog', expected a list in brackets"),
-        ("a.jpg,\"['dog]\",train", r"data\.csv:3: .*quotes do not fit"),
-        ("a.jpg,\"['dog', sea]\",train", r"data\.csv:3: .*quotes do not fit"),
-        ("a.jpg,\"[dog, 'sea']\",train", r"data\.csv:3: .*quotes or brackets do not fit"),
-        ('a.jpg,"[dog,, sea]",train', r"data\.csv:3: .*a label is empty"),
-        ("a.jpg,\"['']\",train", r"data\.csv:3: '' is no label"),
-        ('a.jpg,"[dog]",new', r"data\.csv:3: split is 'new'"),
-        ('a.jpg,"[dog]"', r"data\.csv:3: has 2 cells, expected 3"),
-        ('../a.jpg,"[dog]",train', r"data\.csv:3: image '\.\./a\.jpg' leaves"),
-        ('/a.jpg,"[dog]",train', r"data\.csv:3: image '/a\.jpg' leaves"),
-        ('actor/1.jpg,"[dog]",train', r"data\.csv:3: image 'actor/1\.jpg' stands in line 2 already"),
-        ('actor/1.jpg,"[dog]",val', r"data\.csv:3: .*there as train, here as test"),
-        ('a.jpg,"[do"g]",train', r"data\.csv:3: is not CSV"),
+        (["a.jpg,[dog,train"], 2, "expected a list in brackets"),
+        (["a.jpg,[dog],train", "b.jpg,dog],train"], 3, "expected a list in brackets"),
+        (["a.jpg,[dog],train", "b.jpg,,train"], 3, "expected a list in brackets"),
+        (["a.jpg,[[dog]],train"], 2, "has a bracket"),
+        (["a.jpg,\"['dog, 'sea']\",train"], 2, "quotes that do not fit"),
+        (["a.jpg,\"['dog', sea]\",train"], 2, "some in quotes and some not"),
+        (["a.jpg,\"['dog, sea']\",train"], 2, "quotes that do not fit"),
+        (["a.jpg,['dog'],train", "b.jpg,[sea],train"], 3, "without quotes, but in quotes in line 2"),
+        (['a.jpg,"[dog, ]",train'], 2, "is empty"),
+        (['a.jpg,"[dog,  sea]",train'], 2, "white space"),
+        (['a.jpg,"[dog,sea]",train'], 2, "a comma without a space"),
+        (["a.jpg,[''],train"], 2, "is empty"),
+        (["a.jpg,[do\x01g],train"], 2, "is no label"),
+        (["a.jpg,[dog],test"], 2, "split is 'test', expected train or val"),
+        (["a.jpg,[dog],"], 2, "split is '', expected train or val"),
+        (["a.jpg,[dog],train,x"], 2, "has 4 cells, expected 3"),
+        (["../a.jpg,[dog],train"], 2, "leaves the images folder"),
+        (["/a.jpg,[dog],train"], 2, "leaves the images folder"),
+        (["Flickr\\a.jpg,[dog],train"], 2, "has a backslash"),
+        ([",[dog],train"], 2, "expected a path"),
+        (["a.jpg,[dog],train", "a.jpg,[sea],train"], 3, "stands in line 2 already"),
+        (["a.jpg,[dog],train", "a.jpg,[dog],val"], 3, "there as train, here as test"),
+        (["a.jpg,[dog],train", "b.jpg,[Dog],train"], None, "are one label"),
     ],
-)  # fmt: skip
-def test_rows_that_do_not_fit_are_named(root, row, problem):
-    lines = table_of(RECORDS).splitlines()
-    (root / "data.csv").write_text("\n".join([*lines[:2], row, *lines[2:]]))
-    with pytest.raises(InputError, match=problem):
-        read(recognise(root))
+)
+def test_what_is_wrong_is_named(tmp_path, lines, line, problem):
+    with pytest.raises(InputError) as caught:
+        read(recognise(rows(tmp_path, *lines)))
+    assert problem in caught.value.problem
+    assert (caught.value.path, caught.value.line) == (tmp_path / "data.csv", line)
 
 
-def test_a_table_without_splits_needs_a_split_file(root, tmp_path):
-    (root / "data.csv").write_text('path,labels\na.jpg,"[dog]"\nb.jpg,"[sky]"\n')
-    with pytest.raises(InputError, match=r"has no column of splits\. Give --split-file"):
-        read(recognise(root))
-    (tmp_path / "splits").write_text("a.jpg,train\nb.jpg,test\n")
-    dataset = read(recognise(root), split_file=tmp_path / "splits")
-    assert [record.split for record in dataset.records()] == ["train", "test"]
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"train class": ["a"], "test class": ["b"', "is not JSON"),
+        ('["train class", "test class"]', "is not JSON"),
+        ('{"train class": ["a"]}', "has no labels in 'test class'"),
+        ('{"test class": []}', "has no labels in 'test class'"),
+        ('{"test class": "a"}', "has no labels in 'test class'"),
+        ('{"test class": [1]}', "is no text"),
+        ('{"test class": [["a"]]}', "is no text"),
+        ('{"test class": ["a", "b", "A"]}', "label 'A' of 'test class' is in 'test class' already"),
+        ('{"train class": ["a"], "test class": ["a"]}', "label 'a' of 'test class' is in 'train class' already"),
+        ('{"test class": [" "]}', "is no label"),
+    ],
+)
+def test_a_benchmark_that_is_wrong_is_named(tmp_path, text, problem):
+    path = tmp_path / "benchmark_81_v0.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_benchmark(path)
+    assert problem in caught.value.problem and caught.value.path == path
 
 
-WORDS = st.text("abc ü'\"\\,-", min_size=1, max_size=6).map(str.strip).filter(lambda word: word)
+@pytest.mark.parametrize("text", ["image,labels\na.jpg,dog\n", "image,labels\n", "", "a\n[b]\n", '"a\n'])
+def test_other_tables_are_left_to_others(tmp_path, text):
+    (tmp_path / "data.csv").write_text(text)
+    assert recognise(tmp_path) is None and recognise(tmp_path / "data.csv") is None
 
 
-@given(st.lists(WORDS, max_size=5))
-def test_lists_are_read_as_python_wrote_them(words):
-    assert bracketed(str(words)) == words
-    assert bracketed(f"  {json.dumps(words, ensure_ascii=False)} ") == words
+def of_that_code(cell):
+    """What the published code makes of a cell, then quotes off."""
+    words = cell.replace("[", "").replace("]", "").split(", ")
+    quoted = [len(word) > 1 and word[0] in "'\"" and word[0] == word[-1] for word in words]
+    return [word[1:-1] if off else word for word, off in zip(words, quoted, strict=True)]
 
 
-@given(st.lists(st.text("abc ü-", min_size=1, max_size=6).map(str.strip).filter(bool), max_size=5))
-def test_lists_without_quotes(words):
-    assert bracketed(f"[{', '.join(words)}]") == words
+WORDS = st.text("abc'é -", min_size=1, max_size=6).map(str.strip)
+WORD = WORDS.filter(lambda word: word and "'" not in (word[0], word[-1]))
 
 
-@given(st.text("[]'\", ab\\", max_size=14))
-def test_any_other_cell_is_refused_or_read_without_its_marks(cell):
+@given(st.lists(WORD, min_size=1, max_size=4), st.booleans())
+def test_lists_come_back_as_they_were_written(words, quoted):
+    cell = str(words) if quoted else f"[{', '.join(words)}]"
+    assert bracketed(cell) == (tuple(words), quoted)
+    assert of_that_code(cell) == words
+
+
+@given(st.text("[]'\", ab\\", max_size=12))
+def test_what_is_read_is_what_that_code_reads(cell):
     try:
-        words = bracketed(cell)
+        labels, quoted = bracketed(cell)
     except InputError:
         return
-    assert cell.strip()[0] == "[" and cell.strip()[-1] == "]"
-    assert "".join(words).replace(" ", "").count("a") == cell.count("a")
+    assert (quoted is None) == (not labels)
+    if labels:
+        assert list(labels) == of_that_code(cell.strip())
 
 
-def test_a_pickle_is_never_run(tmp_path):
-    root = tmp_path / "nus"
-    publish(root)
-
-    class Evil:
-        def __reduce__(self):
-            return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
-
-    (root / "wordvec_array.pth").write_bytes(pickle.dumps(Evil()))
-    read(recognise(root))
-    with zipfile.ZipFile(root / "wordvec_array.pth", "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps(Evil()))
-    read(recognise(root))
-    assert not (tmp_path / "ran").exists()
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes_are_an_input_error_or_read(data):
+    with tempfile.TemporaryDirectory() as folder:
+        for name in NAMES:
+            (Path(folder) / name).write_bytes(b"path,labels,split\na.jpg,[" + data if name == NAMES[0] else data)
+        try:
+            layout = recognise(Path(folder))
+            if layout is not None:
+                read(layout)
+        except InputError as error:
+            assert error.path is not None
 
 
-@pytest.mark.parametrize("names", [NAMES, (NAMES[2], NAMES[1], NAMES[0])])
-def test_from_the_three_files_to_label_embeddings(tmp_path, monkeypatch, names):
-    """The commands of the documents; the vectors are those of the columns in alphabetical order."""
-    vectors = publish(tmp_path / "nus", names=names)
-    for record in RECORDS:
-        photograph(tmp_path / "nus" / record.image)
+def test_from_the_files_to_figures(tmp_path, monkeypatch, capsys):
+    """The commands of docs/datasets/ml_decoder.md; the array lies there under the name of the table."""
     monkeypatch.chdir(tmp_path)
-    source = f"nus/{names[2]}::words=converted/labels.txt::order=alphabetical"
-    for command in (
-        ["data", "check", "nus"],
-        ["data", "convert", "nus", "converted"],
-        ["embed-labels", "converted/labels.txt", "--source", source, "--output", "vectors.safetensors"],
+    monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
+    publish(tmp_path / "nus", names=(NAMES[2], NAMES[1], NAMES[0]))
+    for shade, record in enumerate(RECORDS):
+        photograph(tmp_path / "nus" / record.image, 40 * shade)
+    small = "--backbone timm:test_convnext --image-size 64 --backbone-weights random --width 16 --heads 2"
+    for line in (
+        "data check nus",
+        "data convert nus out",
+        "embed-labels out/sorted.txt --source nus/data.csv::words=out/sorted.txt",
+        f"train --annotations nus --seen out/seen.txt {small} --feed-forward 16 --epochs 1 --validation-fraction 0",
+        "eval --annotations nus --unseen out/unseen.txt --gzsl",
     ):
-        done = CliRunner().invoke(main, command)
-        assert done.exit_code == 0, done.output
-    from zsmld.labels.embeddings import LabelEmbeddings
-
-    table = LabelEmbeddings.load(tmp_path / "vectors.safetensors")
-    for at, word in enumerate(sorted([*SEEN, *UNSEEN])):
-        np.testing.assert_allclose(table.select([word]).vectors[0], vectors[:, at], rtol=1e-5)
+        assert run(line.split()) == 0, capsys.readouterr()
+    assert Path("out/sorted.txt").read_text() == "dog\nfire hydrant\nsea\n"
+    assert Path("out/unseen.txt").read_text() == "fire hydrant\n"
+    stored = LabelEmbeddings.load("embeddings.safetensors")
+    expected = torch.load(io.BytesIO(array(3)), weights_only=True).T
+    assert stored.labels == LABELS and np.allclose(stored.vectors, expected)

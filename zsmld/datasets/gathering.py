@@ -31,6 +31,8 @@ _SPELT = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
+# Paths that need no closer look: there may be millions.
+_PLAIN = re.compile(r"[\w-][\w .()-]*(?:/[\w-][\w .()-]*)*")
 # What no label and no name holds: control characters, and halves of characters.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -57,6 +59,8 @@ def inside(image: str) -> str:
     Raises:
         InputError: it is empty, absolute, has a backslash or a control character, or climbs.
     """
+    if _PLAIN.fullmatch(image):
+        return image
     path = PurePosixPath(image)
     if not path.parts or _CONTROLS.search(image):
         raise InputError(f"image is {image!r}, expected a path")

@@ -1,186 +1,252 @@
-"""The three files of ML-Decoder's zero-shot code: `data.csv`, `benchmark_81_v0.json`, `wordvec_array.pth`.
+"""The three files of ML-Decoder's zero-shot code: `data.csv`, `benchmark_81_v0.json` and `wordvec_array.pth`.
 
-`data.csv` has a header and the columns path, labels in brackets, split; `benchmark_81_v0.json` has the labels under
-`train class` and `test class`; `wordvec_array.pth` is an array of E × labels, in the alphabetical order of the labels.
-The README of that code has the links to the first and the last swapped, so that each may lie under the other's name:
-contents decide, and it is said. Its split `val` is what its figures are measured on: it becomes test.
+`data.csv` has, under a header of any names, the path of an image, its labels in brackets, and train or val. `train
+class` and `test class` of the JSON are the seen and the unseen labels. The array is E × labels, its columns in the
+order in which Python sorts the labels of data.csv. Which file is which is told by content: the README that ships them
+has two links swapped.
+
+Its `val` images are those that the code reports its figures on (ML-Decoder, section 4.2): they are read as test.
 """
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from zsmld import console, files
+from zsmld import files
+from zsmld.datasets.bracketed_lists import bracketed
 from zsmld.datasets.csv_rows import csv_rows
-from zsmld.datasets.gathering import distinct, gather, images_folder, inside, label_words, placed, split_named
+from zsmld.datasets.gathering import distinct, gather, images_folder, inside, label_words, placed
+from zsmld.datasets.json_stream import elements
 from zsmld.datasets.layouts import Layout, ReadOptions
 from zsmld.datasets.records import Dataset, ImageRecord
 from zsmld.errors import InputError
-from zsmld.labels.array_pickles import is_pickle
+from zsmld.labels.array_containers import form_of, open_contents
 from zsmld.labels.embeddings import listed
 from zsmld.labels.vocabulary import canonical
 
-_TABLE, _CLASSES, _ARRAY = "data.csv", "benchmark_81_v0.json", "wordvec_array.pth"
-_WHAT = {_TABLE: "images and their labels", _CLASSES: "seen and unseen labels", _ARRAY: "label vectors"}
-_QUOTED = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\s*(?:,|$)""", re.DOTALL)
-_HEAD = 1 << 16
+TABLE, BENCHMARK, ARRAY = "data.csv", "benchmark_81_v0.json", "wordvec_array.pth"
+_SUFFIXES = {TABLE: ".csv", BENCHMARK: ".json", ARRAY: ".pth"}
+_HOLDS = {TABLE: "the table of images", BENCHMARK: "the seen and unseen labels", ARRAY: "the array of label vectors"}
+_MISSING = {
+    BENCHMARK: "no seen and unseen labels follow: fetch it, or write your own lists for --seen and --unseen",
+    ARRAY: "fetch it, or embed the labels with vectors of your own: zsmld embed-labels",
+}
+_KEYS = ("train class", "test class")
+_SPLITS = {"train": "train", "val": "test"}
+_HEAD = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Files:
-    """What was found: the table of images, the lists of labels, the array of vectors."""
+class _Labels:
+    """The labels of data.csv.
 
-    folder: Path
-    table: Path
-    classes: Path | None
-    array: Path | None
+    Attributes:
+        columns: in the order of the array's columns.
+        empty: how many images have none.
+    """
+
+    columns: tuple[str, ...]
+    empty: int
 
 
 def recognise(path: Path) -> Layout | None:
-    """A folder with such a table, or the table itself, whatever its name."""
-    folder = path if path.is_dir() else path.parent
-    by_kind = {_kind(place): place for place in _places(folder)}
-    table = by_kind.get(_TABLE) if path.is_dir() else (path if _kind(path) == _TABLE else None)
-    if table is None:
+    """A folder with the files; or the table itself, whatever it is called."""
+    if not path.is_dir() and not _is_table(path):
         return None
-    found = _Files(folder, table, by_kind.get(_CLASSES), by_kind.get(_ARRAY))
-    lists = _read_classes(found.classes) if found.classes is not None else {}
-    return Layout("ML-Decoder's zero-shot files", path, _told(found, lists), partial(_read, found, lists), lists)
+    found = _found(path) if path.is_dir() else {**_found(path.parent), TABLE: [path]}
+    if not found.get(TABLE):
+        if not found.get(BENCHMARK):
+            return None
+        raise InputError(
+            f"has {found[BENCHMARK][0].name}, the labels of ML-Decoder's zero-shot code, but no {TABLE}", path=path,
+            remedy=f"Fetch {TABLE} too: it has the images, their labels and splits.",
+        )  # fmt: skip
+    for kind, places in found.items():
+        if len(places) > 1:
+            names = " and ".join(place.name for place in places)
+            raise InputError(f"{names} all hold {_HOLDS[kind]}", path=path, remedy="Leave one of them there.")
+    files_of = {kind: places[0] for kind, places in found.items() if places}
+    return _layout(path, files_of)
 
 
-def _places(folder: Path) -> list[Path]:
-    names = (_TABLE, _CLASSES, _ARRAY)
-    return [place for place in sorted(folder.iterdir()) if place.name.lower() in names and place.is_file()]
+def _layout(path: Path, places: dict[str, Path]) -> Layout:
+    table = places[TABLE]
+    told = [
+        f"{place.name} holds {_HOLDS[kind]}, not what it is called: the README that ships it has two links swapped"
+        for kind, place in places.items()
+        if place.suffix.lower() != _SUFFIXES[kind]
+    ]
+    told += [f"no {kind}: {what}" for kind, what in _MISSING.items() if kind not in places]
+    labels = _labels_of(table)
+    told += _told_of_splits(table)
+    if labels.empty:
+        told.append(f"{labels.empty} images have an empty list: no label of theirs is true")
+    lists = {"sorted": labels.columns}
+    if BENCHMARK in places:
+        chosen, more = _lists_of(places[BENCHMARK], labels)
+        lists |= chosen
+        told += more
+    if ARRAY in places:
+        told.append(_fit(places[ARRAY], labels))
+    return Layout("ML-Decoder's zero-shot files", path, tuple(told), partial(_read, table), lists)
 
 
-def _kind(path: Path) -> str | None:
-    """Which of the three a file is, by its first bytes."""
+def _found(folder: Path) -> dict[str, list[Path]]:
+    """The files of `folder` by what they hold."""
+    found: dict[str, list[Path]] = {TABLE: [], BENCHMARK: [], ARRAY: []}
+    for place in sorted(folder.iterdir()):
+        ours = place.name.lower() in _SUFFIXES
+        suffix = place.suffix.lower()
+        if not (ours or suffix in (".csv", ".json")) or not place.is_file():
+            continue
+        if ours and form_of(place) is not None:
+            found[ARRAY].append(place)
+        elif (ours or suffix == ".json") and _is_benchmark(place):
+            found[BENCHMARK].append(place)
+        elif _is_table(place):
+            found[TABLE].append(place)
+        elif place.name.lower() == ARRAY:
+            # Cut off, most likely: it is told that it cannot be read.
+            found[ARRAY].append(place)
+    return found
+
+
+def _is_benchmark(path: Path) -> bool:
     with files.open_input(path) as stream:
         head = stream.read(_HEAD)
-    if head.startswith(b"PK\x03\x04") or is_pickle(head):
-        return _ARRAY
-    text = head.decode("utf-8-sig", errors="ignore").lstrip()
-    if text.startswith("{"):
-        return _CLASSES if re.search(r'"(train|test) class"', text) else None
-    # A header of two or three columns, and a list in brackets in the second column of the row below.
-    header, _, rows = text.partition("\n")
-    is_table = len(header.split(",")) in (2, 3) and re.match(r'[^,\n]*,\s*"?\[', rows)
-    return _TABLE if is_table else None
+    return any(f'"{key}"'.encode() in head for key in _KEYS)
 
 
-def _told(found: _Files, lists: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    told = [
-        f"{path.name} holds what is called {name}, {_WHAT[name]}: the links to them are swapped; read as what it is"
-        for name, path in ((_TABLE, found.table), (_CLASSES, found.classes), (_ARRAY, found.array))
-        if path is not None and path.name.lower() in _WHAT and path.name.lower() != name
-    ]
-    told.append("split val of the table is test, as ML-Decoder's figures are measured on it")
-    if found.classes is None:
-        told.append(f"no {_CLASSES} in {found.folder}: fetch it, or write lists of seen and unseen labels yourself")
-    elif "seen" not in lists:
-        told.append(f"{found.classes.name} has no 'train class': every label but those of 'test class' is seen")
-    if found.array is None:
-        told.append(f"no {_ARRAY} in {found.folder}: any other source of label vectors will do (docs/labels.md)")
-    else:
-        told.append(f"label vectors: zsmld embed-labels --source {found.array}::words=labels.txt::order=alphabetical")
-    return tuple(told)
+def _is_table(path: Path) -> bool:
+    if path.suffix.lower() != ".csv" and path.name.lower() not in _SUFFIXES:
+        return False
+    rows = csv_rows(path)
+    try:
+        next(rows, None)
+        _, first = next(rows, (0, []))
+    except InputError:
+        return False
+    return len(first) > 1 and first[1].lstrip().startswith("[")
 
 
-def _read_classes(path: Path) -> dict[str, tuple[str, ...]]:
-    """The lists seen, unseen and labels (both, in alphabetical order) of the JSON file."""
-    value = files.read_json(path)
-    lists: dict[str, tuple[str, ...]] = {}
-    with placed(path, None):
-        for key, name in (("train class", "seen"), ("test class", "unseen")):
-            if key not in value and key == "train class":
-                continue
-            words = value.get(key)
-            if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-                raise InputError(f"{key!r} is no list of labels")
-            lists[name] = distinct(label_words(_unquoted(word) for word in words), f"{key}: the labels")
-        labels = [word for words in lists.values() for word in words]
-        distinct(labels, "'train class' and 'test class': the labels")
-    return lists | ({"labels": tuple(sorted(labels))} if len(lists) == 2 else {})
-
-
-def _read(found: _Files, lists: dict[str, tuple[str, ...]], options: ReadOptions) -> Dataset:
-    root = images_folder(options, found.folder)
-    # Where there are test images of its own, val stays what it is.
-    splits = {row[2].strip().casefold() for _, row in _rows(found.table) if len(row) == 3}
-    if not splits and options.split_file is None:
-        raise InputError("has no column of splits", path=found.table, remedy="Give --split-file.")
-    renamed = {} if any(split_named(split) == "test" for split in splits) else {"val": "test"}
-    dataset = gather(_records(found.table, renamed), found.table, root, options)
-    if lists:
-        _warn_of_others(dataset, lists, found)
-    return dataset
-
-
-def _warn_of_others(dataset: Dataset, lists: dict[str, tuple[str, ...]], found: _Files) -> None:
-    assert found.classes is not None
-    there = {canonical(label): label for label in dataset.vocabulary}
-    asked = {canonical(label): label for words in lists.values() for label in words}
-    if absent := [asked[key] for key in asked.keys() - there.keys()]:
-        console.warn(f"{found.classes}: {len(absent)} labels are those of no image: {listed(sorted(absent), 5)}")
-    if "seen" in lists and (others := [there[key] for key in there.keys() - asked.keys()]):
-        console.warn(f"{found.table}: {len(others)} labels are neither seen nor unseen: {listed(sorted(others), 5)}")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header, all as long as it is."""
+def _rows(path: Path) -> Iterator[tuple[int, str, tuple[str, ...], bool | None, str | None]]:
+    """Line, image, labels, whether these stand in quotes, and split, of every row below the header."""
     rows = csv_rows(path)
     _, header = next(rows)
+    if len(header) not in (2, 3):
+        raise InputError(f"has {len(header)} columns, expected image, labels and split", path=path, line=1)
+    earlier: tuple[bool, int] | None = None
     for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(f"has {len(row)} cells, expected {len(header)} as the header", path=path, line=line)
-        yield line, row
-
-
-def _records(path: Path, renamed: dict[str, str]) -> Iterator[ImageRecord]:
-    for line, row in _rows(path):
         with placed(path, line):
-            split = split_named(row[2]) if len(row) == 3 else "train"
-            if split is None:
-                raise InputError(f"split is {row[2]!r}, expected train, val or test")
-            labels = label_words(bracketed(row[1]))
-            yield ImageRecord(inside(row[0].strip()), labels, sys.intern(renamed.get(split, split)), None, line)
+            if len(row) != len(header):
+                raise InputError(f"has {len(row)} cells, expected {len(header)} as the header")
+            labels, quoted = bracketed(row[1])
+            if quoted is not None:
+                earlier = earlier or (quoted, line)
+                if quoted != earlier[0]:
+                    raise InputError(f"labels stand {_quoted(quoted)}, but {_quoted(not quoted)} in line {earlier[1]}")
+        yield line, row[0], labels, quoted, row[2] if len(row) == 3 else None
 
 
-def bracketed(cell: str) -> list[str]:
-    """The labels of `['sea', 'old town']` or `[sea, old town]`.
+def _quoted(quoted: bool) -> str:
+    return "in quotes" if quoted else "without quotes"
+
+
+def _labels_of(path: Path) -> _Labels:
+    """The labels in the order of the array's columns: that code sorts them with their quotes."""
+    there: dict[str, None] = {}
+    empty, in_quotes = 0, False
+    for _, _, labels, quoted, _ in _rows(path):
+        empty += not labels
+        in_quotes |= bool(quoted)
+        there.update(dict.fromkeys(labels))
+    with placed(path, None):
+        distinct(there, "labels")
+    return _Labels(tuple(sorted(there, key=repr if in_quotes else str)), empty)
+
+
+def _told_of_splits(path: Path) -> list[str]:
+    if len(next(csv_rows(path))[1]) == 2:
+        return ["no third column: every image is train, unless --split-file says other"]
+    return ["split val is read as test: it is what ML-Decoder's code reports its figures on"]
+
+
+def _lists_of(path: Path, labels: _Labels) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The seen and the unseen labels that data.csv has, as that code takes them; and what to tell of the others."""
+    named = read_benchmark(path)
+    test = named["test class"]
+    spelt = {canonical(label): label for label in labels.columns}
+    # Older files name the unseen labels alone.
+    keys = {canonical(label) for label in test}
+    train = named.get("train class", tuple(label for label in labels.columns if canonical(label) not in keys))
+    lists = {
+        name: tuple(spelt[canonical(label)] for label in part if canonical(label) in spelt)
+        for name, part in (("seen", train), ("unseen", test))
+    }
+    told = [] if "train class" in named else [f"{path.name} has no 'train class': all other labels are seen"]
+    absent = [label for label in (*train, *test) if canonical(label) not in spelt]
+    if absent:
+        told.append(f"{len(absent)} labels of {path.name} are of no image, and are left out: {listed(absent, 5)}")
+    both = {canonical(label) for label in (*train, *test)}
+    others = [label for label in labels.columns if canonical(label) not in both]
+    if others:
+        told.append(f"{len(others)} labels of images are neither seen nor unseen in {path.name}: {listed(others, 5)}")
+    return lists, told
+
+
+def read_benchmark(path: Path) -> dict[str, tuple[str, ...]]:
+    """`train class`, where it is there, and `test class` of the file at `path`.
 
     Raises:
-        InputError: brackets or quotes that do not fit, or an empty label.
+        InputError: not JSON, no object, no `test class`, no text where a label should be, a label twice or in both.
     """
-    text = cell.strip()
-    if not (text.startswith("[") and text.endswith("]")):
-        raise InputError(f"labels are {cell[:40]!r}, expected a list in brackets")
-    text = text[1:-1].strip()
-    if not text:
-        return []
-    if text[0] not in "'\"":
-        labels = [label.strip() for label in text.split(",")]
-        if not all(labels) or any(label[0] in "'\"" for label in labels) or re.search(r"[\[\]]", text):
-            raise InputError(f"labels are {cell[:40]!r}: a label is empty, or quotes or brackets do not fit")
-        return labels
-    labels, end = [], 0
-    while end < len(text):
-        item = _QUOTED.match(text, end)
-        if item is None:
-            raise InputError(f"labels are {cell[:40]!r}: quotes do not fit")
-        labels.append(re.sub(r"\\(.)", r"\1", item[1] if item[1] is not None else item[2], flags=re.DOTALL))
-        end = item.end()
-    if text.endswith(","):
-        raise InputError(f"labels are {cell[:40]!r}: the last label is missing")
-    return labels
+    named: dict[str, list[str]] = {}
+    key_of: dict[str, str] = {}
+    for key, position, value, line in elements(path):
+        if key not in _KEYS:
+            continue
+        with placed(path, line):
+            if not isinstance(value, str):
+                raise InputError(f"{key}[{position}] is no text, expected a label")
+            label = label_words([value])[0]
+            if canonical(label) in key_of:
+                raise InputError(f"label {label!r} of {key!r} is in {key_of[canonical(label)]!r} already")
+            key_of[canonical(label)] = key
+        named.setdefault(key, []).append(label)
+    if "test class" not in named:
+        raise InputError("has no labels in 'test class'", path=path, remedy=f"Expected {BENCHMARK}: {_keys()}.")
+    return {key: tuple(part) for key, part in named.items()}
 
 
-def _unquoted(word: str) -> str:
-    """A word that was written with the quotes of a list, without them."""
-    quoted = len(word) > 2 and word[0] == word[-1] and word[0] in "'\""
-    return word[1:-1] if quoted else word
+def _keys() -> str:
+    return " and ".join(repr(key) for key in _KEYS)
+
+
+def _fit(path: Path, labels: _Labels) -> str:
+    """Whether the array has a column for each label."""
+    try:
+        shapes = [stored.shape for stored in open_contents(path).stored]
+    except InputError as error:
+        return f"{path.name} cannot be read: {error.problem}"
+    count = len(labels.columns)
+    if any(shape and shape[-1] == count for shape in shapes):
+        return f"{path.name} has {count} columns, one for each label, in the order of sorted.txt"
+    held = listed([" × ".join(str(size) for size in shape) for shape in shapes], 3)
+    also = "; an empty list gives its code a label too" if labels.empty else ""
+    return f"{path.name} is {held}, expected {count} columns, one for each label: it is of other data{also}"
+
+
+def _read(path: Path, options: ReadOptions) -> Dataset:
+    return gather(_records(path), path, images_folder(options, path.parent), options)
+
+
+def _records(path: Path) -> Iterator[ImageRecord]:
+    for line, image, labels, _, word in _rows(path):
+        split = _SPLITS.get(word.strip()) if word is not None else "train"
+        with placed(path, line):
+            if split is None:
+                raise InputError(f"split is {word!r}, expected train or val")
+            yield ImageRecord(inside(image.strip()), labels, split, None, line)

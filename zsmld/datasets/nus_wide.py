@@ -9,7 +9,6 @@ read. Files count by name, whatever its case, in those folders, at the top, or w
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,8 +29,6 @@ from zsmld.errors import InputError
 from zsmld.tensors import Arrays
 
 _IMAGES = ("Flickr", "flickr", "images", "Images")
-# Paths that need no closer look, as hundreds of thousands are read at every start.
-_PLAIN = re.compile(r"[\w-][\w .()-]*(?:/[\w-][\w .()-]*)*")
 
 
 def recognise(path: Path) -> Layout | None:
@@ -112,10 +109,8 @@ class _ImageList:
         lines: list[int] = []
         row: dict[str, int] = {}
         for line, text in numbered_lines(path):
-            name = text.strip().replace("\\", "/")
-            if not _PLAIN.fullmatch(name):
-                with placed(path, line):
-                    name = inside(name)
+            with placed(path, line):
+                name = inside(text.strip().replace("\\", "/"))
             earlier = row.setdefault(name.casefold(), len(names))
             if earlier != len(names):
                 problem = f"image {name!r} stands in line {lines[earlier]} already"

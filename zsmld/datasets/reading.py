@@ -17,7 +17,7 @@ from zsmld.errors import InputError
 from zsmld.labels.embeddings import listed
 
 # Asked one after another; the first that recognises the data set reads it.
-LAYOUTS = ("tables", "nus_wide", "ml_decoder", "coco", "open_images", "yolo", "csv_tables", "folders")
+LAYOUTS = ("tables", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
 
 
 def recognise(path: Path) -> Layout:
