@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.model_folder import TrainedModel, load_model
+from zsmld.decoder.scoring import photographic
 from zsmld.evaluation.metrics import average_precision
 from zsmld.evaluation.protocols import Protocol, figures, generalised
 from zsmld.files import cache_folder
@@ -62,7 +63,7 @@ def eszsl_scores(run: Path, labels: Path, images: Path, min_positives: int, *, s
 
 def pooled(trained: TrainedModel, dataset: Dataset) -> Floats:
     """(I,C): tokens averaged over the image."""
-    store = TokenCache(cache_folder(), trained.model.backbone).fill(dataset.image_paths())
+    store = TokenCache(cache_folder(), photographic(trained)).fill(dataset.image_paths())
     rows = np.array_split(np.arange(len(store)), max(len(store) // 256, 1))
     return np.concatenate([store.read(part).mean(axis=1) for part in rows]).astype(np.float64)
 

@@ -5,13 +5,18 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import biam_files
 import pytest
 import test_ml_decoder
+import torch
 from nus_wide_files import publish
 
 import zsmld
 from zsmld.datasets.records import ImageRecord
 from zsmld.datasets.tables import read_annotations
+from zsmld.files import cache_folder
+from zsmld.images.backbones import BackboneSpec, create_backbone
+from zsmld.images.token_cache import TokenCache
 from zsmld.labels.vocabulary import read_vocabulary
 
 pytestmark = pytest.mark.realdata
@@ -173,7 +178,21 @@ def as_ml_decoder(corel, root):
     test_ml_decoder.publish(root, kept, names, classes=classes, columns=len(seen) + len(unseen))
 
 
+def as_biam(corel, root):
+    """The tokens that the backbone gave, as ready-made features."""
+    folder, records, seen, unseen = corel
+    torch.manual_seed(0)
+    backbone = create_backbone(BackboneSpec("timm:test_convnext", "random", image_size=64))
+    tokens = TokenCache(cache_folder(), backbone).fill([folder / record.image for record in records])
+    row = {Path(record.image).name: at for at, record in enumerate(records)}
+    renamed = [replace(record, image=f"x/{at:04d}_{Path(record.image).name}") for at, record in enumerate(records)]
+    biam_files.publish(
+        root, renamed, seen, unseen, lambda record: tokens.read([row[record.image.rpartition("_")[2]]])[0]
+    )
+
+
 WRITERS = {
+    "biam": as_biam,
     "nus_wide": as_nus_wide, "ml_decoder": as_ml_decoder, "coco": as_coco, "open_images": as_open_images,
     "csv": as_csv, "columns": as_columns, "folders": as_folders, "yolo": as_yolo,
 }  # fmt: skip

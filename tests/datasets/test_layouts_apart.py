@@ -2,7 +2,9 @@
 
 from importlib import import_module
 
+import biam_files
 import pytest
+import test_biam
 import test_coco
 import test_ml_decoder
 import test_nus_wide
@@ -11,7 +13,7 @@ import test_yolo
 from layout_cases import CONTENT, as_jsonl, photograph
 from nus_wide_files import publish
 
-MODULES = ("tables", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
+MODULES = ("tables", "biam", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
 
 
 def _csv(root):
@@ -23,6 +25,10 @@ def _csv(root):
 def _jsonl(root):
     as_jsonl(root, CONTENT)
     return root / "annotations.jsonl"
+
+
+def _biam(root):
+    return biam_files.publish(root, test_nus_wide.RECORDS, test_nus_wide.SEEN, test_nus_wide.UNSEEN, test_biam.features)
 
 
 def _nus_wide(root):
@@ -87,7 +93,7 @@ def _label_file(root):
 @pytest.mark.parametrize(
     ("make", "module"),
     [
-        (_jsonl, "tables"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
+        (_jsonl, "tables"), (_biam, "biam"), (_nus_wide, "nus_wide"), (_coco, "coco"), (_coco_file, "coco"),
         (_open_images, "open_images"),
         (_open_images_file, "open_images"), (_csv, "csv_tables"), (_yolo, "yolo"), (_yolo_inside_out, "yolo"),
         (_label_folders, "folders"), (_label_file, "folders"), (_ml_decoder, "ml_decoder"),

@@ -43,7 +43,7 @@ def check(settings: DataCheckSettings, path: Path) -> None:
     for line in (layout.name, *layout.told):
         click.echo(console.clean(line))
     dataset = layout.read(ReadOptions(settings.images, settings.split_file))
-    missing = len(dataset) - int(on_disk(dataset).sum())
+    missing = 0 if dataset.features is not None else len(dataset) - int(on_disk(dataset).sum())
     for line in describe(dataset):
         click.echo(console.clean(line))
     for name, labels in layout.lists.items():
@@ -83,4 +83,7 @@ def convert(settings: DataConvertSettings, path: Path, folder: Path) -> None:
         files.write_text(target, "".join(f"{label}\n" for label in labels), force=settings.force)
     for target in targets:
         console.info(f"written: {target}")
-    console.info(f"images: {dataset.root}")
+    if dataset.features is not None:
+        console.warn(f"the features stay behind: {targets[0]} names the photographs, give their folder as --images")
+    else:
+        console.info(f"images: {dataset.root}")

@@ -19,7 +19,9 @@ from zsmld.errors import InputError
 from zsmld.labels.embeddings import listed
 from zsmld.labels.vocabulary import canonical, read_vocabulary
 
-_FOLDERS = re.compile(r"imagelist|groundtruth|alllabels|traintestlabels|nus_wid_tags|conceptslist", re.IGNORECASE)
+_FOLDERS = re.compile(
+    r"imagelist|groundtruth|alllabels|traintestlabels|nus_wid_tags|conceptslist|features|nus[-_]wide", re.IGNORECASE
+)
 _TABLE = re.compile(r"labels_.+\.txt|(all|train|test)_?tags1k\.(txt|dat)")
 _LISTS_ARCHIVE, _LABELS_ARCHIVE, _TAGS_ARCHIVE = "ImageList.zip", "Groundtruth.zip", "NUS_WID_Tags.zip"
 # What, the file of its words, and the archive that has it.

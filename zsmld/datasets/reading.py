@@ -17,7 +17,7 @@ from zsmld.errors import InputError
 from zsmld.labels.embeddings import listed
 
 # Asked one after another; the first that recognises the data set reads it.
-LAYOUTS = ("tables", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
+LAYOUTS = ("tables", "biam", "nus_wide", "coco", "open_images", "yolo", "ml_decoder", "csv_tables", "folders")
 
 
 def recognise(path: Path) -> Layout:
@@ -59,6 +59,8 @@ def present(dataset: Dataset, *, allow_missing: bool) -> Dataset:
     Raises:
         InputError: some are not, and `allow_missing` is not set; or none is.
     """
+    if dataset.features is not None:
+        return dataset
     there = on_disk(dataset)
     if there.all():
         return dataset

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zsmld import files
 from zsmld.errors import InputError
+from zsmld.images.features import Features
 from zsmld.labels.vocabulary import canonical
 
 SPLITS = ("train", "val", "test")
@@ -63,6 +64,7 @@ class Dataset:
         complete: (I,) whether all labels that are not true are false; otherwise those in neither set are unknown.
         path: where it was read.
         root: the folder that image paths start from.
+        features: tokens of the images that are there already, so that no photograph is read.
     """
 
     images: tuple[str, ...]
@@ -75,6 +77,7 @@ class Dataset:
     complete: NDArray[np.bool_]
     path: Path
     root: Path
+    features: Features | None = None
 
     @classmethod
     def of(cls, records: Iterable[ImageRecord], path: Path, root: Path) -> Dataset:
@@ -132,7 +135,7 @@ class Dataset:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Dataset:
         """The images of `rows`: positions, or a mask of (I,)."""
-        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        chosen = (np.flatnonzero(rows) if rows.dtype == np.bool_ else rows).astype(np.int64)
         return replace(
             self,
             images=tuple(self.images[row] for row in chosen),
@@ -142,6 +145,7 @@ class Dataset:
             positives=self.positives[chosen],
             negatives=self.negatives[chosen],
             complete=self.complete[chosen],
+            features=None if self.features is None else self.features.take(chosen),
         )
 
     def is_of(self, split: str) -> NDArray[np.bool_]:
@@ -193,6 +197,7 @@ class Dataset:
             files.to_json([list(self.images), self.splits.tolist(), [self.vocabulary[at] for at in order]]),
             *(_digest_of(sets[:, order]) for sets in (self.positives, self.negatives)),
             str(self.complete.tolist() if not self.complete.all() else True),
+            *([] if self.features is None else [files.to_json(self.features.identity)]),
         ]
         return files.digest_bytes("\n".join(parts).encode())
 

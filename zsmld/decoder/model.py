@@ -6,17 +6,18 @@ from torch import Tensor, nn
 
 from zsmld.decoder.head import MLDecoder
 from zsmld.images.backbones import Backbone
+from zsmld.images.features import GivenTokens
 
 
 class ZeroShotModel(nn.Module):
     """An image tower and the decoder on its tokens.
 
     Args:
-        backbone: images (B,3,H,W) → tokens (B,T,C).
+        backbone: images (B,3,H,W) → tokens (B,T,C); `GivenTokens` takes these themselves.
         head: tokens and label embeddings → logits.
     """
 
-    def __init__(self, backbone: Backbone, head: MLDecoder) -> None:
+    def __init__(self, backbone: Backbone | GivenTokens, head: MLDecoder) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head

@@ -15,7 +15,9 @@ from zsmld import __version__, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.errors import InputError, ZsmldError
+from zsmld.images import features
 from zsmld.images.backbones import Backbone
+from zsmld.images.features import GivenTokens
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
@@ -92,7 +94,7 @@ def load_model(folder: Path) -> TrainedModel:
     if metadata[DIGEST] != config["weights_digest"]:
         raise InputError(f"is not the file that {CONFIG} describes: their digests differ", path=folder / WEIGHTS)
     try:
-        model = ZeroShotModel(Backbone.from_config(config["backbone"]), MLDecoder.from_sizes(config["head"]))
+        model = ZeroShotModel(_backbone(config["backbone"]), MLDecoder.from_sizes(config["head"]))
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except ZsmldError as error:
         raise InputError(f"describes no model: {error}", path=folder / CONFIG) from error
@@ -112,6 +114,12 @@ def load_model(folder: Path) -> TrainedModel:
         backbone_trained=config["backbone_trained"],
         folder=folder,
     )
+
+
+def _backbone(config: Any) -> Backbone | GivenTokens:
+    if isinstance(config, dict) and config.get("name") == features.NAME:
+        return GivenTokens.from_config(config)
+    return Backbone.from_config(config)
 
 
 def _checked_config(path: Path) -> dict[str, Any]:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsmld import console, files
+from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import TrainedModel
+from zsmld.errors import InputError
 from zsmld.images.backbones import Backbone
+from zsmld.images.features import Features, GivenTokens
 from zsmld.images.opening import ImageError, open_image
-from zsmld.images.token_cache import TokenCache
+from zsmld.images.token_cache import TokenCache, TokenStore
 
 _DECODING_THREADS = 4
 
@@ -31,13 +34,16 @@ class Scored:
 
 
 def score_dataset(
-    trained: TrainedModel, paths: Sequence[Path], label_embeddings: Tensor, *, batch_size: int, device: torch.device
+    trained: TrainedModel, dataset: Dataset, label_embeddings: Tensor, *, batch_size: int, device: torch.device
 ) -> NDArray[np.float32]:
-    """Logits (I,L) of a data set; tokens of a published, frozen backbone come from the cache.
+    """Logits (I,L) of a data set; tokens are its own, or come from the cache where the backbone is a frozen one.
 
     Raises:
-        InputError: an image cannot be read: a figure over fewer images than asked for would be another figure.
+        InputError: an image cannot be read: a figure over fewer images than asked for would be another figure. Or the
+            model was trained on tokens of another kind.
     """
+    _check_kind(trained, dataset)
+    paths = dataset.image_paths()
     trained.model.to(device)
     logits = np.empty((len(paths), len(label_embeddings)), dtype=np.float32)
     if trained.backbone_trained:
@@ -46,7 +52,9 @@ def score_dataset(
                 raise error
             logits[scored.rows] = scored.logits
         return logits
-    store = TokenCache(files.cache_folder(), trained.model.backbone).fill(paths)
+    store: Features | TokenStore | None = dataset.features
+    if store is None:
+        store = TokenCache(files.cache_folder(), photographic(trained)).fill(paths)
     score = trained.model.head.for_inference(label_embeddings.to(device))
     with console.progress("scoring", len(paths)) as meter:
         for start in range(0, len(paths), batch_size):
@@ -61,7 +69,7 @@ def score_files(
 ) -> Iterator[Scored]:
     """Batch after batch, in the order of `paths`; what cannot be read is reported with its batch, not raised."""
     trained.model.to(device)
-    backbone = trained.model.backbone
+    backbone = photographic(trained)
     score = trained.model.head.for_inference(label_embeddings.to(device))
     with ThreadPoolExecutor(_DECODING_THREADS) as pool, console.progress("scoring", len(paths)) as meter:
 
@@ -80,6 +88,31 @@ def score_files(
             meter.advance(len(decoded))
             errors = {row: error for row, error in decoded.items() if isinstance(error, ImageError)}
             yield Scored(list(images), logits, errors)
+
+
+def photographic(trained: TrainedModel) -> Backbone:
+    """The backbone of a model that takes photographs.
+
+    Raises:
+        InputError: it takes ready-made tokens.
+    """
+    if isinstance(trained.model.backbone, GivenTokens):
+        raise InputError(
+            "was trained on ready-made features, and takes no photographs", path=trained.folder,
+            remedy="Train on the photographs, with a backbone.",
+        )  # fmt: skip
+    return trained.model.backbone
+
+
+def _check_kind(trained: TrainedModel, dataset: Dataset) -> None:
+    if dataset.features is None:
+        return
+    backbone = trained.model.backbone
+    if not isinstance(backbone, GivenTokens):
+        raise InputError("has a backbone, and takes no ready-made features", path=trained.folder)
+    if dataset.features.channels != backbone.channels:
+        problem = f"has tokens of {dataset.features.channels} numbers, the model takes {backbone.channels}"
+        raise InputError(problem, path=dataset.path)
 
 
 @torch.inference_mode()

@@ -50,7 +50,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     labels = (*seen.labels, *unseen.labels)
     vectors = torch.from_numpy(embed_like(labels, trained.labels).vectors)
     scores = score_dataset(
-        trained, dataset.image_paths(), vectors,
+        trained, dataset, vectors,
         batch_size=settings.batch_size, device=pick_device(settings.device),
     )  # fmt: skip
     report = _report(settings, trained, dataset, labels, scores)

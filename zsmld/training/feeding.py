@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsmld.images.backbones import Backbone
+from zsmld.images.features import Features
 from zsmld.images.opening import open_image
 from zsmld.images.token_cache import TokenStore
 
@@ -30,9 +31,9 @@ class Inputs(Protocol):
 
 
 class CachedTokens:
-    """Tokens of a frozen backbone, read from disk batch by batch."""
+    """Tokens of a frozen backbone, or ready-made ones, read from disk batch by batch."""
 
-    def __init__(self, store: TokenStore) -> None:
+    def __init__(self, store: TokenStore | Features) -> None:
         self.store = store
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ from zsmld.decoder.queries import LabelQueries
 from zsmld.devices import pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
+from zsmld.images.features import GivenTokens
 from zsmld.images.token_cache import TokenCache
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary, read_vocabulary
@@ -97,6 +98,8 @@ def _prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
     dataset.part("train")
     dataset = present(dataset.take(~dataset.is_of("test")), allow_missing=settings.allow_missing)
+    if dataset.features is not None and settings.train_backbone:
+        raise UsageError(f"{settings.annotations} has ready-made features: there is no backbone to train along")
     truth = dataset.targets(seen.labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     positives = truth[training_rows].sum(axis=0)
@@ -117,17 +120,22 @@ def _load_table(path: Path) -> LabelEmbeddings:
 
 def _describe(job: Job) -> None:
     settings = job.settings
-    tower = "trained along" if settings.train_backbone else "frozen, its tokens cached"
     for line in (
         f"would train in {job.folder}",
         f"  {len(job.seen.labels)} seen labels, vectors of {job.table.width} numbers"
         + (" (CONTROL: shuffled)" if settings.control else ""),
         f"  {len(job.training_rows)} images to train on, {len(job.validation_rows)} to choose the epoch",
-        f"  backbone {settings.backbone}, {tower}",
+        f"  {_told_backbone(job)}",
         f"  {settings.epochs} epochs of batches of {settings.batch_size}, {settings.optimizer}, "
         f"rate {settings.learning_rate:g}",
     ):
         console.info(line)
+
+
+def _told_backbone(job: Job) -> str:
+    if job.dataset.features is not None:
+        return f"no backbone: ready-made features, {job.dataset.features.tokens} tokens an image"
+    return f"backbone {job.settings.backbone} ({'trained along' if job.settings.train_backbone else 'frozen'})"
 
 
 def _run(job: Job) -> Path:
@@ -146,7 +154,7 @@ def _run(job: Job) -> Path:
         run_folder.check_same_run(folder, described)
     torch.manual_seed(settings.seed)
     device = pick_device(settings.device)
-    backbone = create_backbone(backbone_spec(settings))
+    backbone = _backbone(job)
     inputs = _inputs(job, backbone, device)
     # Seeded again: how many numbers the backbone's construction drew must not change the head.
     torch.manual_seed(settings.seed)
@@ -165,6 +173,11 @@ def _run(job: Job) -> Path:
     return folder
 
 
+def _backbone(job: Job) -> Backbone | GivenTokens:
+    ready = job.dataset.features
+    return create_backbone(backbone_spec(job.settings)) if ready is None else GivenTokens(ready.tokens, ready.channels)
+
+
 def backbone_spec(settings: TrainSettings) -> BackboneSpec:
     """The backbone that the settings describe."""
     return BackboneSpec(
@@ -177,7 +190,10 @@ def backbone_spec(settings: TrainSettings) -> BackboneSpec:
     )
 
 
-def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
+def _inputs(job: Job, backbone: Backbone | GivenTokens, device: torch.device) -> Inputs:
+    if isinstance(backbone, GivenTokens):
+        assert job.dataset.features is not None
+        return CachedTokens(job.dataset.features)
     paths = job.dataset.image_paths()
     if job.settings.train_backbone:
         for path in paths:
@@ -188,7 +204,7 @@ def _inputs(job: Job, backbone: Backbone, device: torch.device) -> Inputs:
     return CachedTokens(TokenCache(files.cache_folder(), backbone.to(device)).fill(paths))
 
 
-def _new_head(job: Job, backbone: Backbone) -> MLDecoder:
+def _new_head(job: Job, backbone: Backbone | GivenTokens) -> MLDecoder:
     settings = job.settings
     head = MLDecoder(
         in_features=backbone.channels,
@@ -220,7 +236,7 @@ def _finish(job: Job, model: ZeroShotModel, trainer: Trainer) -> None:
     best = trainer.progress.history[trainer.progress.best_epoch]
     about = {
         "training images": str(len(job.training_rows)),
-        "backbone": job.settings.backbone + (" (trained along)" if job.settings.train_backbone else " (frozen)"),
+        "tokens": _told_backbone(job),
         "epoch chosen": f"{best['epoch']} of {len(trainer.progress.history)}",
     }
     if "validation_map" in best:
