@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from zsmld.errors import UsageError
 
+# Scores go through in blocks: beside them there is little memory in use, whatever the number of images and labels.
+_LABELS_AT_ONCE, _IMAGES_AT_ONCE = 16, 1024
 Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
 
@@ -32,11 +34,15 @@ def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | 
         (L,) in [0,1]; NaN where a label has no positive.
     """
     scored, truth, sure = _checked(scores, targets, known)
-    if sure is None:
-        return np.array([_one_average_precision(scored[:, i], truth[:, i]) for i in range(scored.shape[1])])
-    return np.array(
-        [_one_average_precision(scored[sure[:, i], i], truth[sure[:, i], i]) for i in range(scored.shape[1])]
-    )
+    precisions = np.empty(scored.shape[1])
+    for start in range(0, scored.shape[1], _LABELS_AT_ONCE):
+        block = slice(start, start + _LABELS_AT_ONCE)
+        # Labels are columns, and a column alone is read a number a cache line.
+        by_label = [np.ascontiguousarray(array[:, block].T) for array in (scored, truth)]
+        for at, (own, true) in enumerate(zip(*by_label, strict=True), start=start):
+            ranked = slice(None) if sure is None else sure[:, at]
+            precisions[at] = _one_average_precision(own[ranked], true[ranked])
+    return precisions
 
 
 def _one_average_precision(scores: NDArray[np.float32], truth: Booleans) -> float:
@@ -78,18 +84,23 @@ def top_k(scores: ArrayLike, targets: ArrayLike, k: int, known: ArrayLike | None
         raise UsageError(f"K is {k}, expected at least 1")
     scored, truth, sure = _checked(scores, targets, known)
     k = min(k, scored.shape[1])
-    if sure is None:
-        member, predicted = _membership(scored, k), float(k * len(scored))
-    else:
-        # Unknown labels come last, and what is left of the K places for them is nobody's.
-        member = _membership(np.where(sure, scored, -np.inf).astype(np.float32), k) * sure
+    hits, predicted = 0.0, float(k * len(scored))
+    for start in range(0, len(scored), _IMAGES_AT_ONCE):
+        block = slice(start, start + _IMAGES_AT_ONCE)
+        if sure is None:
+            member = _membership(scored[block], k)
+        else:
+            # Unknown labels come last, and what is left of the K places for them is nobody's.
+            member = _membership(np.where(sure[block], scored[block], np.float32(-np.inf)), k) * sure[block]
+        hits += float(np.sum(truth[block] * member))
+    if sure is not None:
         predicted = float(np.minimum(k, sure.sum(axis=1)).sum())
-    hits = float(np.sum(truth * member))
+    positives = truth.sum(axis=1)
     return TopK(
         precision=_ratio(hits, predicted),
-        recall=_ratio(hits, truth.sum()),
-        f1=_ratio(2 * hits, predicted + truth.sum()),
-        f1_ceiling=_ratio(2 * np.minimum(truth.sum(axis=1), k).sum(), predicted + truth.sum()),
+        recall=_ratio(hits, positives.sum()),
+        f1=_ratio(2 * hits, predicted + positives.sum()),
+        f1_ceiling=_ratio(2 * np.minimum(positives, k).sum(), predicted + positives.sum()),
     )
 
 
@@ -133,15 +144,17 @@ def _checked(
     scored, truth = np.asarray(scores, dtype=np.float32), np.asarray(targets)
     if scored.ndim != 2 or scored.shape != truth.shape:
         raise UsageError(f"scores of shape {scored.shape} and targets of shape {truth.shape}, expected both (I, L)")
-    if np.isnan(scored).any():
+    # The maximum of anything with NaN is NaN, and takes no memory.
+    if scored.size and np.isnan(scored.max()):
         raise UsageError(f"{int(np.isnan(scored).sum())} scores are NaN, expected numbers")
     if truth.dtype != np.bool_ and not np.isin(truth, (0, 1)).all():
         raise UsageError("targets hold values other than 0 and 1")
     if known is None:
-        return scored, truth.astype(np.bool_), None
+        return scored, truth.astype(np.bool_, copy=False), None
     sure = np.asarray(known, dtype=np.bool_)
     if sure.shape != scored.shape:
         raise UsageError(f"known of shape {sure.shape}, expected that of the scores, {scored.shape}")
-    if (truth.astype(np.bool_) & ~sure).any():
+    truth = truth.astype(np.bool_, copy=False)
+    if (truth & ~sure).any():
         raise UsageError("a label is true of an image of which it is unknown")
-    return scored, truth.astype(np.bool_), sure
+    return scored, truth, sure
