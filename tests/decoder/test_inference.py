@@ -32,15 +32,15 @@ def head():
     return head
 
 
-@pytest.fixture(params=["direct", "folded"])
+@pytest.fixture(params=["direct", "folded", "gathered"])
 def form(request, monkeypatch):
-    monkeypatch.setattr(inference, "_folds", lambda *_: request.param == "folded")
+    monkeypatch.setattr(inference, "cheapest_form", lambda *_: request.param)
     return request.param
 
 
 @pytest.mark.parametrize(("images", "queries", "tokens"), list(itertools.product([1, 3, 9], [1, 2, 7, 30], [1, 5, 50])))
 @pytest.mark.parametrize("rows", [1, 4, 512])
-def test_both_forms_give_the_logits_of_the_plain_layer(head, form, monkeypatch, images, queries, tokens, rows):
+def test_all_forms_give_the_logits_of_the_plain_layer(head, form, monkeypatch, images, queries, tokens, rows):
     monkeypatch.setattr(inference, "ROWS", max(rows, 1))
     words, x = torch.randn(queries, E), torch.randn(images, tokens, C)
     with torch.inference_mode():
@@ -71,17 +71,19 @@ def test_against_the_equations_at_the_sizes_of_the_paper(form):
 
 
 @settings(max_examples=30)
-@given(st.floats(0.01, 30), st.floats(-20, 20))
-def test_large_and_shifted_activations_stay_exact(scale, shift):
+@given(st.floats(0.01, 30), st.floats(-20, 20), st.sampled_from(["folded", "gathered"]))
+def test_large_and_shifted_activations_stay_exact(scale, shift, form):
     torch.manual_seed(0)
     head = disturbed(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F))
     with torch.no_grad():
         head.layer.contract.bias += shift
         head.layer.attention.output.bias += shift
+        head.layer.attention.value.bias += shift
+        head.layer.attention.key.bias += shift
         head.layer.attention.value.weight *= scale
     words, x = torch.randn(20, E), torch.randn(2, 3, C)
     with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "_folds", lambda *_: True)
+        patch.setattr(inference, "cheapest_form", lambda *_: form)
         plain = head.double()(x.double(), words.double())
         torch.testing.assert_close(head.float().for_inference(words)(x).double(), plain, atol=1e-4, rtol=1e-5)
 
@@ -106,11 +108,29 @@ def test_it_leaves_the_head_alone(head):
     head(x, words).sum().backward()  # still trainable
 
 
-def test_the_folded_form_is_taken_where_it_multiplies_less():
-    sizes = {"width": 768, "feed_forward": 2048, "heads": 8}
+def test_the_form_with_the_fewest_multiplications_is_taken():
     grid = itertools.product((1, 20, 81, 925, 21_000), (1, 49, 196, 576))
-    taken = {(queries, tokens) for queries, tokens in grid if inference._folds(queries, tokens, **sizes)}
-    assert taken == {(20, 1), (81, 1), (925, 1), (21_000, 1), (925, 49), (21_000, 49)}
+    taken = {(queries, tokens): inference.cheapest_form(queries, tokens, 768, 2048, 8) for queries, tokens in grid}
+    folded = {(20, 1), (81, 1), (925, 1), (21_000, 1), (925, 49), (21_000, 49)}
+    gathered = {(1, 1), (1, 49), (1, 196), (1, 576), (20, 49), (20, 196), (20, 576), (81, 576)}
+    assert {sizes for sizes, form in taken.items() if form == "folded"} == folded
+    assert {sizes for sizes, form in taken.items() if form == "gathered"} == gathered
+
+
+def test_multiplications_are_those_that_are_made(form):
+    """Counted by PyTorch, of one image and one chunk; the embedding of the tokens is common to all forms."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    queries, tokens = 40, 6
+    head = disturbed(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F))
+    score, x = head.for_inference(torch.randn(queries, E)), torch.randn(1, tokens, C)
+    score(x)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        score(x)
+    counted = counter.get_total_flops() / 2 - tokens * C * D - queries * D  # tokens and readout
+    # The folded form has one more column, σ.
+    more = queries * F if form == "folded" else 0
+    assert counted == inference.multiplications(queries, tokens, D, F, H)[form] + more
 
 
 class Largest(TorchDispatchMode):
@@ -137,7 +157,7 @@ def test_no_tensor_grows_with_the_vocabulary_but_its_own(form, queries):
         logits = score(x)
     # The logits come out in chunks, and the weights and what is kept of the vocabulary are only looked at.
     kept = 4 * queries * 512
-    assert largest.bytes <= max(4 * inference.ROWS * 512 * 1.3, kept if form == "folded" else 4 * queries * 64)
+    assert largest.bytes <= max(4 * inference.ROWS * 512 * 1.3, kept if form == "folded" else 4 * queries * 64 * 4)
     assert logits.shape == (4, queries)
 
 

@@ -11,16 +11,21 @@ For one image, write A (n,HT) for the attention weights of n labels, all heads s
   `contract`.
 
 With HT smaller than D this *folded* form needs fewer multiplications than the *direct* one, which is `layer.py` in
-chunks: with the paper's sizes and T 49, 2.7 instead of 3.8 million a label. With more tokens it needs more: `_folds`
-decides. Both give the logits of `layer.py` but for rounding (docs/inference.md).
+chunks: with the paper's sizes and T 49, 2.7 instead of 3.8 million a label.
+
+With few labels and many tokens it is the keys and values that cost. In the *gathered* form there are none: the key
+projection is applied to the queries instead, once a vocabulary, and the value projection to what a label has gathered.
+
+`cheapest_form` decides. All give the logits of `layer.py` but for rounding (docs/inference.md).
 
 Shapes: B images, b of them at a time; N queries, n at a time; T tokens, D width, H heads, F feed-forward width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,8 +40,10 @@ ROWS = 512
 TOKENS = 4096
 # Below it, a product has too few rows in each image for the folded form.
 _FEWEST_QUERIES = 16
-# What the folded form must save at least, by the count of multiplications: its products are smaller.
+# What another form than the direct one must save at least, by the count of multiplications: its products are smaller.
 _WORTH = 0.9
+Form: TypeAlias = Literal["direct", "folded", "gathered"]
+Decode: TypeAlias = Callable[[slice], Tensor]
 
 
 class InferenceHead:
@@ -58,62 +65,95 @@ class InferenceHead:
         self.queries = self.layer.query_norm(2 * head.queries_of(label_embeddings))  # (N,D), as `DecoderLayer` has them
         self.asked = self.layer.attention.query(self.queries)  # (N,D)
         self._folding: _Folding | None = None
+        self._probes: Tensor | None = None
 
     @torch.inference_mode()
     def __call__(self, tokens: Tensor) -> Tensor:
         """Score every image for every label of the vocabulary."""
         tokens = self.head.as_sequence(tokens)
-        queries, heads = len(self.queries), self.layer.attention.heads
-        width, feed_forward = self.layer.contract.out_features, self.layer.contract.in_features
-        folded = _folds(queries, tokens.shape[1], width, feed_forward, heads)
-        if folded and self._folding is None:
-            self._folding = _Folding.of(self)
+        queries, width, feed_forward = (
+            len(self.queries),
+            self.layer.contract.out_features,
+            self.layer.contract.in_features,
+        )
+        form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
         at_once = -(-queries // -(-queries // ROWS))  # chunks of one size
-        folding = self._folding if folded else None
         images = max(min(ROWS // at_once, TOKENS // tokens.shape[1]), 1)
-        return torch.cat([self._score(part, at_once, folding) for part in torch.split(tokens, images)])
+        return torch.cat([self._score(part, at_once, form) for part in torch.split(tokens, images)])
 
-    def _score(self, tokens: Tensor, at_once: int, folding: _Folding | None) -> Tensor:
+    def _score(self, tokens: Tensor, at_once: int, form: Form) -> Tensor:
         """Logits (b,L) of some images."""
-        attention = self.layer.attention
         memory = torch.relu(self.head.embed_tokens(tokens))  # (b,T,D)
-        keys, values = attention.split(attention.key(memory)), attention.split(attention.value(memory))  # (b,H,T,D/H)
-        image = folding.image(values) if folding is not None else None
+        decode = {"direct": self._direct, "folded": self._folded, "gathered": self._gathered}[form](memory)
         parts = []
         for start in range(0, len(self.queries), at_once):
             chunk = slice(start, start + at_once)
-            if folding is None or image is None:
-                decoded = self._direct(keys, values, chunk)
-            else:
-                decoded = self._folded(keys, image, folding, chunk)
-            parts.append(self.head.readout.part(self.layer.feed_forward_norm(decoded), chunk))
+            parts.append(self.head.readout.part(self.layer.feed_forward_norm(decode(chunk)), chunk))
         return self.head.readout.joined(parts)
 
-    def _direct(self, keys: Tensor, values: Tensor, chunk: slice) -> Tensor:
-        """(b,n,D), before the last LayerNorm, as in `layer.py`."""
+    def _direct(self, memory: Tensor) -> Decode:
+        """(b,n,D) of some queries, before the last LayerNorm, as in `layer.py`."""
+        attention = self.layer.attention
+        keys, values = attention.split(attention.key(memory)), attention.split(attention.value(memory))  # (b,H,T,D/H)
+
+        def decode(chunk: slice) -> Tensor:
+            asked = attention.split(self.asked[chunk].unsqueeze(0)).expand(len(keys), -1, -1, -1)  # (b,H,n,D/H)
+            attended = F.scaled_dot_product_attention(asked, keys, values)  # (b,H,n,D/H)
+            return self._feed_forward(attended.transpose(1, 2).flatten(2), chunk)
+
+        return decode
+
+    def _gathered(self, memory: Tensor) -> Decode:
+        """The same without keys and values."""
+        attention = self.layer.attention
+        if self._probes is None:
+            # The keys' bias adds the same to all tokens of a label, which the softmax takes away again.
+            by_head = attention.key.weight.view(attention.heads, -1, memory.shape[2])  # (H,D/H,D)
+            self._probes = attention.split(self.asked.unsqueeze(0))[0] @ by_head * by_head.shape[1] ** -0.5  # (H,N,D)
+        probes, values = self._probes, attention.value.weight.view(attention.heads, -1, memory.shape[2])
+
+        def decode(chunk: slice) -> Tensor:
+            asked = probes[:, chunk].flatten(0, 1).expand(len(memory), -1, -1)  # (b,Hn,D)
+            weights = torch.softmax(torch.bmm(asked, memory.transpose(1, 2)), dim=-1)  # (b,Hn,T)
+            gathered = torch.bmm(weights, memory).view(len(memory), attention.heads, -1, memory.shape[2])  # (b,H,n,D)
+            by_head = gathered.transpose(0, 1).flatten(1, 2) @ values.transpose(1, 2)  # (H,bn,D/H)
+            attended = by_head.transpose(0, 1).reshape(len(memory), -1, memory.shape[2])  # (b,n,D)
+            # The weights of a label add up to 1, and so the values' bias is added once.
+            return self._feed_forward(attended.add_(attention.value.bias), chunk)
+
+        return decode
+
+    def _feed_forward(self, attended: Tensor, chunk: slice) -> Tensor:
         layer = self.layer
-        asked = layer.attention.split(self.asked[chunk].unsqueeze(0)).expand(len(keys), -1, -1, -1)  # (b,H,n,D/H)
-        attended = F.scaled_dot_product_attention(asked, keys, values).transpose(1, 2).flatten(2)  # (b,n,D)
         q = layer.attention_norm(layer.attention.output(attended).add_(self.queries[chunk]))
         decoded: Tensor = layer.contract(layer.expand(q).relu_()).add_(q)
         return decoded
 
-    def _folded(self, keys: Tensor, image: _Image, folding: _Folding, chunk: slice) -> Tensor:
-        """The same, from what `folding` and `image` hold."""
+    def _folded(self, memory: Tensor) -> Decode:
+        """The same, with the attention weights as what the feed-forward part multiplies."""
+        attention, norm = self.layer.attention, self.layer.attention_norm
+        if self._folding is None:
+            self._folding = _Folding.of(self)
+        folding = self._folding
+        keys = attention.split(attention.key(memory))  # (b,H,T,D/H)
+        image = folding.image(attention.split(attention.value(memory)))
         batch, heads, count, _ = keys.shape
-        asked = self.layer.attention.split(self.asked[chunk].unsqueeze(0)) * keys.shape[-1] ** -0.5  # (1,H,n,D/H)
-        weights = torch.softmax(asked @ keys.transpose(2, 3), dim=-1)  # (b,H,n,T)
-        # One more column: σ, which multiplies the bias.
-        mixed = keys.new_empty(batch, weights.shape[2], heads * count + 1)  # (b,n,HT+1)
-        mixed[:, :, :-1].view(batch, -1, heads, count).copy_(weights.transpose(1, 2))
-        centred = torch.baddbmm(folding.queries[chunk].expand(batch, -1, -1), mixed[:, :, :-1], image.output)  # (b,n,D)
-        norm = self.layer.attention_norm
-        sigma = centred.square().mean(dim=2, keepdim=True).add_(norm.eps).sqrt_()  # (b,n,1)
-        mixed[:, :, -1:] = sigma
-        expanded = folding.expanded[chunk].expand(batch, -1, -1)
-        hidden = torch.baddbmm(expanded, mixed, image.expanded).relu_()  # (b,n,F), times σ
-        decoded = hidden @ self.layer.contract.weight.T
-        return decoded.addcmul_(centred, norm.weight).div_(sigma).add_(folding.bias)
+
+        def decode(chunk: slice) -> Tensor:
+            asked = attention.split(self.asked[chunk].unsqueeze(0)) * keys.shape[-1] ** -0.5  # (1,H,n,D/H)
+            weights = torch.softmax(asked @ keys.transpose(2, 3), dim=-1)  # (b,H,n,T)
+            # One more column: σ, which multiplies the bias.
+            mixed = keys.new_empty(batch, weights.shape[2], heads * count + 1)  # (b,n,HT+1)
+            mixed[:, :, :-1].view(batch, -1, heads, count).copy_(weights.transpose(1, 2))
+            queries, expanded = (kept[chunk].expand(batch, -1, -1) for kept in (folding.queries, folding.expanded))
+            centred = torch.baddbmm(queries, mixed[:, :, :-1], image.output)  # (b,n,D)
+            sigma = centred.square().mean(dim=2, keepdim=True).add_(norm.eps).sqrt_()  # (b,n,1)
+            mixed[:, :, -1:] = sigma
+            hidden = torch.baddbmm(expanded, mixed, image.expanded).relu_()  # (b,n,F), times σ
+            decoded = hidden @ self.layer.contract.weight.T
+            return decoded.addcmul_(centred, norm.weight).div_(sigma).add_(folding.bias)
+
+        return decode
 
 
 @dataclass(frozen=True)
@@ -178,10 +218,22 @@ def _centred(x: Tensor) -> Tensor:
     return x - x.mean(dim=-1, keepdim=True)
 
 
-def _folds(queries: int, tokens: int, width: int, feed_forward: int, heads: int) -> bool:
-    """Whether the folded form is the faster one, by the multiplications that one image takes."""
-    mixed = heads * tokens
-    direct = queries * (2 * tokens * width + width * width + 2 * width * feed_forward)
-    folded = queries * (tokens * width + mixed * (width + feed_forward) + width * feed_forward)
-    folded += tokens * width * (width + feed_forward)
-    return queries >= _FEWEST_QUERIES and folded < _WORTH * direct
+def multiplications(queries: int, tokens: int, width: int, feed_forward: int, heads: int) -> dict[Form, int]:
+    """What each form takes for one image, but for the embedding of its tokens, which is common to all."""
+    projected = 2 * tokens * width * width  # keys and values
+    return {
+        "direct": projected + queries * (2 * tokens * width + width * width + 2 * width * feed_forward),
+        "folded": projected
+        + tokens * width * (width + feed_forward)
+        + queries * (tokens * width + heads * tokens * (width + feed_forward) + width * feed_forward),
+        "gathered": queries * (2 * heads * tokens * width + 2 * width * width + 2 * width * feed_forward),
+    }
+
+
+def cheapest_form(queries: int, tokens: int, width: int, feed_forward: int, heads: int) -> Form:
+    """The form with the fewest multiplications, if it saves enough over the direct one."""
+    taken = multiplications(queries, tokens, width, feed_forward, heads)
+    if queries < _FEWEST_QUERIES:
+        del taken["folded"]
+    best = min(taken, key=taken.__getitem__)
+    return best if taken[best] < _WORTH * taken["direct"] else "direct"
