@@ -71,11 +71,7 @@ class InferenceHead:
     def __call__(self, tokens: Tensor) -> Tensor:
         """Score every image for every label of the vocabulary."""
         tokens = self.head.as_sequence(tokens)
-        queries, width, feed_forward = (
-            len(self.queries),
-            self.layer.contract.out_features,
-            self.layer.contract.in_features,
-        )
+        queries, (width, feed_forward) = len(self.queries), self.layer.contract.weight.shape
         form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
         at_once = -(-queries // -(-queries // ROWS))  # chunks of one size
         images = max(min(ROWS // at_once, TOKENS // tokens.shape[1]), 1)
