@@ -145,12 +145,6 @@ def test_json_refuses_nan_and_reads_back_with_the_line_of_an_error(tmp_path):
         files.read_json(tmp_path / "a.json")
 
 
-@given(st.text())
-def test_sanitised_names_are_names_inside_a_folder(text):
-    name = files.sanitised_name(text)
-    assert name and "/" not in name and "\0" not in name and name not in (".", "..") and len(name) <= 80
-
-
 def test_the_cache_folder_is_found(monkeypatch):
     monkeypatch.delenv("ZSMLD_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -264,8 +263,3 @@ def digest_file(path: str | Path) -> str:
         while piece := stream.read(_CHUNK):
             digest.update(piece)
     return f"sha256:{digest.hexdigest()}"
-
-
-def sanitised_name(text: str) -> str:
-    """`text` as a file name: letters, digits, dot, hyphen and underscore, at most 80 characters."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-.")[:80] or "unnamed"
