@@ -181,11 +181,11 @@ def test_labels_that_look_like_markup_are_text():
 
 
 # Labels that a vocabulary takes, all but a few: no control characters, no blank ones, no two the same.
-WORDS = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).filter(canonical)
+TAKEN = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).filter(canonical)
 
 
 @settings(max_examples=60)
-@given(st.lists(WORDS, min_size=1, max_size=6, unique_by=canonical))
+@given(st.lists(TAKEN, min_size=1, max_size=6, unique_by=canonical))
 def test_any_labels_give_xml_that_can_be_read(labels):
     try:
         table = table_of(labels, np.random.default_rng(0).normal(size=(len(labels), 4)))
