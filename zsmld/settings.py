@@ -120,6 +120,10 @@ class TrainSettings(DataSettings, DeviceSettings):
     heads: int = setting(8, "Attention heads H.", section="decoder", minimum=1)
     feed_forward: int = setting(256, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
     dropout: float = setting(0.1, "Dropout.", section="decoder", minimum=0, below=1)
+    query_dropout: str = setting(
+        "batch", "One dropout mask on the queries a batch, which is faster, or one an image (paper).",
+        section="decoder", choices=("batch", "image"),
+    )  # fmt: skip
     label_vectors: str = setting(
         "centred", "Centre label vectors on the seen labels and scale them to one length, or leave them raw (paper).",
         section="decoder", choices=("centred", "raw"),
@@ -145,6 +149,10 @@ class TrainSettings(DataSettings, DeviceSettings):
     margin: float = setting(
         0.05, "Asymmetric loss: negatives below this probability are free.", section="train", minimum=0, below=1
     )
+    label_sample: int = setting(
+        0, "Train each step on the labels of its images and on so many of the others, drawn anew; 0 takes all.",
+        section="train", minimum=0,
+    )  # fmt: skip
     validation_fraction: float = setting(
         0.1, "Part of the training images held out to choose the epoch (whole groups where records have one).",
         section="train", minimum=0, below=1,

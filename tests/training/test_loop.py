@@ -13,6 +13,8 @@ from zsmld.settings import TrainSettings
 from zsmld.training import loop
 from zsmld.training.feeding import PackedTargets, batches, steps_per_epoch
 from zsmld.training.loop import Part, Trainer, build_optimizer
+from zsmld.training.loss import asymmetric_loss
+from zsmld.training.step import sample_labels
 
 
 class FixedTokens:
@@ -50,14 +52,15 @@ def trainer(folder, *, validate=True, seconds=300.0, module=None, **values):
     )
 
 
-def test_it_learns_and_keeps_the_epoch_that_validated_best(tmp_path):
-    run = trainer(tmp_path, epochs=12, patience=0)
+@pytest.mark.parametrize("sampled", [0, 1])
+def test_it_learns_and_keeps_the_epoch_that_validated_best(tmp_path, sampled):
+    run = trainer(tmp_path, epochs=20, patience=0, learning_rate=1e-2, label_sample=sampled)
     best = run.fit()
     history = [json.loads(line) for line in (tmp_path / loop.METRICS_FILE).read_text().splitlines()]
-    assert [record["epoch"] for record in history] == list(range(1, 13))
-    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert [record["epoch"] for record in history] == list(range(1, 21))
+    assert history[-1]["loss"] < 0.3 * history[0]["loss"]
     values = [record["validation_map"] for record in history]
-    assert run.progress.best_map == max(values) == values[run.progress.best_epoch] > 0.6
+    assert run.progress.best_map == max(values) == values[run.progress.best_epoch] > 0.9
     run.average.module.load_state_dict(best)
     assert run.validate() == max(values)
 
@@ -66,10 +69,10 @@ class Stopped(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 6, 7, 13, 23])
-def test_a_run_that_was_cut_anywhere_ends_with_the_same_bits(tmp_path, monkeypatch, stop_at):
-    whole = trainer(tmp_path / "whole").fit()
-    cut = trainer(tmp_path / "cut", seconds=0.0)  # a checkpoint after every step
+@pytest.mark.parametrize(("stop_at", "sampled"), [(1, 0), (5, 0), (6, 0), (7, 0), (13, 0), (23, 0), (8, 1)])
+def test_a_run_that_was_cut_anywhere_ends_with_the_same_bits(tmp_path, monkeypatch, stop_at, sampled):
+    whole = trainer(tmp_path / "whole", label_sample=sampled).fit()
+    cut = trainer(tmp_path / "cut", seconds=0.0, label_sample=sampled)  # a checkpoint after every step
     step = cut._train_step
     taken = []
 
@@ -83,7 +86,7 @@ def test_a_run_that_was_cut_anywhere_ends_with_the_same_bits(tmp_path, monkeypat
     with pytest.raises(Stopped):
         cut.fit()
     torch.manual_seed(999)
-    resumed = trainer(tmp_path / "cut", seconds=0.0)
+    resumed = trainer(tmp_path / "cut", seconds=0.0, label_sample=sampled)
     resumed.restore()
     assert resumed.progress.epoch * resumed.steps + resumed.progress.step == stop_at
     chosen = resumed.fit()
@@ -102,9 +105,9 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(tmp_path):
     class Breaking(MLDecoder):
         steps = 0
 
-        def forward(self, tokens, label_embeddings=None):
+        def decode(self, memory, label_embeddings=None):
             self.steps += self.training
-            return super().forward(tokens, label_embeddings) * (float("nan") if self.steps == 9 else 1.0)
+            return super().decode(memory, label_embeddings) * (float("nan") if self.steps == 9 else 1.0)
 
     module = Breaking(8, label_features=8, width=16, heads=2, feed_forward=16)
     broken = trainer(tmp_path, module=module)
@@ -163,3 +166,26 @@ def test_packed_targets_unpack_to_the_truth():
     packed = PackedTargets(truth)
     assert packed.bits.nbytes == 14
     np.testing.assert_array_equal(packed.read(np.array([6, 0])).numpy(), truth[[6, 0]])
+
+
+def test_a_step_takes_the_labels_of_its_images_and_those_drawn_along(tmp_path):
+    asked, logits = [], []
+
+    class Asked(MLDecoder):
+        def decode(self, memory, label_embeddings=None):
+            asked.append(label_embeddings)
+            logits.append(super().decode(memory, label_embeddings))
+            return logits[-1]
+
+    run = trainer(tmp_path, label_sample=1, module=Asked(8, label_features=8, width=16, heads=2, feed_forward=16))
+    run.module.train()
+    rows = np.array([0])
+    of_image = run.training.targets.read(rows)[0] > 0
+    seed = run._seed_of_step()
+    loss = run._train_step(rows)
+    labels, weights = sample_labels(run.training.targets.read(rows), 1, seed)
+    targets = run.training.targets.read(rows)[:, labels]
+    assert loss == pytest.approx(float(asymmetric_loss(logits[0].detach(), targets, weights=weights)))
+    assert len(asked[0]) == int(of_image.sum()) + 1 < len(of_image)
+    own = run.label_embeddings[of_image]
+    assert all(any(torch.equal(vector, given) for given in asked[0]) for vector in own)

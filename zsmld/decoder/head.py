@@ -38,6 +38,7 @@ class MLDecoder(nn.Module):
         dropout: the paper's 0.1.
         centred: zero-shot only, see `LabelQueries`.
         projected: zero-shot only, see `LabelQueries`.
+        mask_per_image: see `DecoderLayer`; the paper's True.
 
     Raises:
         UsageError: sizes that do not fit together.
@@ -55,6 +56,7 @@ class MLDecoder(nn.Module):
         dropout: float = 0.1,
         centred: bool = False,
         projected: bool = True,
+        mask_per_image: bool = False,
     ) -> None:
         super().__init__()
         _check_sizes(in_features, label_features, num_classes, groups, width, heads, feed_forward)
@@ -69,6 +71,7 @@ class MLDecoder(nn.Module):
             "dropout": dropout,
             "centred": centred,
             "projected": projected,
+            "mask_per_image": mask_per_image,
         }
         self.in_features = in_features
         self.embed_tokens = nn.Linear(in_features, width)
@@ -81,7 +84,7 @@ class MLDecoder(nn.Module):
             groups = min(groups or DEFAULT_GROUPS, num_classes)
             self.queries = FixedQueries(groups, width)
             self.readout = GroupReadout(groups, width, num_classes)
-        self.layer = DecoderLayer(width, heads, feed_forward, dropout)
+        self.layer = DecoderLayer(width, heads, feed_forward, dropout, mask_per_image=mask_per_image)
 
     def forward(self, tokens: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
         """Score every image for every label.
@@ -93,7 +96,14 @@ class MLDecoder(nn.Module):
         Returns:
             logits: (B,L), or (B,N) of a closed-set head.
         """
-        memory = torch.relu(self.embed_tokens(self.as_sequence(tokens)))  # (B,T,D)
+        return self.decode(self.memory(tokens), label_embeddings)
+
+    def memory(self, tokens: Tensor) -> Tensor:
+        """(B,T,C) or (B,C,h,w) → (B,T,D): what the queries look at."""
+        return torch.relu(self.embed_tokens(self.as_sequence(tokens)))
+
+    def decode(self, memory: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
+        """What `memory` gave → logits."""
         decoded = self.layer(self.queries_of(label_embeddings), memory)  # (B,L,D)
         logits: Tensor = self.readout(decoded)
         return logits

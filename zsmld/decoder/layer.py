@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zsmld.decoder.dropout import Dropout
 from zsmld.errors import UsageError
 
 
@@ -64,17 +65,23 @@ class DecoderLayer(nn.Module):
         heads: H, the paper's 8.
         feed_forward: F, the paper's 2048.
         dropout: in training, the paper's 0.1.
+        mask_per_image: in training, every image has a dropout mask of its own on the queries, as published. Otherwise
+            one mask serves a batch, and what comes before attention is computed once for all of its images: the one
+            difference from the published computation. In eval there is none.
     """
 
-    def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, feed_forward: int, dropout: float, *, mask_per_image: bool = False
+    ) -> None:
         super().__init__()
+        self.mask_per_image = mask_per_image
         self.attention = CrossAttention(width, heads, dropout)
         self.expand = nn.Linear(width, feed_forward)
         self.contract = nn.Linear(feed_forward, width)
         self.query_norm = nn.LayerNorm(width)
         self.attention_norm = nn.LayerNorm(width)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """Let every query look at the tokens of every image.
@@ -87,8 +94,8 @@ class DecoderLayer(nn.Module):
             (B,N,D).
         """
         q = queries.unsqueeze(0)  # (1,N,D)
-        if self.training:
-            q = q.expand(len(tokens), -1, -1)  # (B,N,D): every image gets dropout masks of its own
+        if self.training and self.mask_per_image:
+            q = q.expand(len(tokens), -1, -1)  # (B,N,D)
         # Where self-attention was, the published layer adds the queries to themselves (LN(2q) in eval); kept,
         # because published weights were trained with it.
         q = self.query_norm(q + self.dropout(q))

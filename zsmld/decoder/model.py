@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from zsmld.decoder.head import MLDecoder
@@ -22,7 +24,19 @@ class ZeroShotModel(nn.Module):
         self.backbone = backbone
         self.head = head
 
-    def forward(self, images: Tensor, label_embeddings: Tensor) -> Tensor:
+    def forward(self, images: Tensor, label_embeddings: Tensor | None) -> Tensor:
         """(B,3,H,W) images and (L,E) label embeddings → (B,L) logits."""
-        logits: Tensor = self.head(self.backbone(images), label_embeddings)
-        return logits
+        return self.decode(self.memory(images), label_embeddings)
+
+    def memory(self, images: Tensor) -> Tensor:
+        """(B,3,H,W) → (B,T,D): what the queries look at."""
+        return self.head.memory(self.backbone(images))
+
+    def decode(self, memory: Tensor, label_embeddings: Tensor | None) -> Tensor:
+        """What `memory` gave → (B,L) logits."""
+        return self.head.decode(memory, label_embeddings)
+
+    def for_inference(self, label_embeddings: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """(B,3,H,W) → (B,L) for one vocabulary, faster; see `MLDecoder.for_inference`."""
+        score = self.head.for_inference(label_embeddings)
+        return lambda images: score(self.backbone(images))

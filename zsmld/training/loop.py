@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from zsmld import console, files
+from zsmld.decoder.head import MLDecoder
+from zsmld.decoder.model import ZeroShotModel
 from zsmld.errors import InputError, UsageError
 from zsmld.evaluation import average_precision
 from zsmld.settings import TrainSettings
@@ -25,6 +27,7 @@ from zsmld.training import checkpoint as checkpoints
 from zsmld.training.checkpoint import Checkpoint
 from zsmld.training.feeding import Inputs, PackedTargets, Rows, batches, steps_per_epoch
 from zsmld.training.loss import asymmetric_loss
+from zsmld.training.step import backward_in_chunks, sample_labels
 
 METRICS_FILE = "metrics.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
@@ -65,7 +68,7 @@ class Trainer:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: MLDecoder | ZeroShotModel,
         label_embeddings: Tensor,
         training: Part,
         validation: Part | None,
@@ -127,15 +130,23 @@ class Trainer:
         inputs = self.training.inputs.read(rows, augmentation_seed=seed).to(self.device)
         targets = self.training.targets.read(rows).to(self.device)
         known = self.training.targets.known(rows)
-        logits = self.module(inputs, self.label_embeddings)
-        loss = asymmetric_loss(
-            logits, targets, known=None if known is None else known.to(self.device),
-            gamma_negative=settings.gamma_negative, gamma_positive=settings.gamma_positive, margin=settings.margin,
-        )  # fmt: skip
-        value = float(loss.detach())
+        known = None if known is None else known.to(self.device)
+        words, weights = self.label_embeddings, None
+        if settings.label_sample:
+            labels, weights = sample_labels(targets, settings.label_sample, seed)
+            words, targets = words[labels], targets[:, labels]
+            known = None if known is None else known[:, labels]
+
+        def cost(logits: Tensor, chunk: slice) -> Tensor:
+            return asymmetric_loss(
+                logits, targets[:, chunk], known=None if known is None else known[:, chunk],
+                weights=None if weights is None else weights[chunk],
+                gamma_negative=settings.gamma_negative, gamma_positive=settings.gamma_positive, margin=settings.margin,
+            )  # fmt: skip
+
+        self.optimizer.zero_grad(set_to_none=True)
+        value = backward_in_chunks(self.module, inputs, words, cost)
         if math.isfinite(value):  # weights stay as they were when the loss is lost
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
             if settings.clip_norm:
                 nn.utils.clip_grad_norm_(self.module.parameters(), settings.clip_norm)
             self.optimizer.step()
@@ -172,10 +183,9 @@ class Trainer:
         self.average.eval()
         rows = self.validation.rows
         pieces = [rows[i : i + self.settings.batch_size] for i in range(0, len(rows), self.settings.batch_size)]
-        logits = [
-            self.average(self.validation.inputs.read(piece).to(self.device), self.label_embeddings).float().cpu()
-            for piece in pieces
-        ]
+        averaged: Any = self.average.module
+        score = averaged.for_inference(self.label_embeddings)
+        logits = [score(self.validation.inputs.read(piece).to(self.device)).float().cpu() for piece in pieces]
         scores, truth = torch.cat(logits).numpy(), self.validation.targets.read(rows).numpy()
         if not np.isfinite(scores).all():
             raise UsageError(

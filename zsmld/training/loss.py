@@ -12,6 +12,7 @@ def asymmetric_loss(
     targets: Tensor,
     *,
     known: Tensor | None = None,
+    weights: Tensor | None = None,
     gamma_negative: float = 4.0,
     gamma_positive: float = 0.0,
     margin: float = 0.05,
@@ -25,6 +26,7 @@ def asymmetric_loss(
         logits: (B,L).
         targets: (B,L), 1 where the image has the label.
         known: (B,L), true where it is known whether it has; an unknown label costs nothing. None where all are known.
+        weights: (L,) what a label counts; None where all count 1.
 
     Returns:
         a scalar.
@@ -39,4 +41,6 @@ def asymmetric_loss(
     cost = focus * torch.where(targets > 0, positive, negative)
     if known is not None:
         cost = torch.where(known, cost, 0.0)
+    if weights is not None:
+        cost = cost * weights
     return cost.sum() / len(logits)

@@ -214,6 +214,7 @@ def _new_head(job: Job, backbone: Backbone | GivenTokens) -> MLDecoder:
         feed_forward=settings.feed_forward,
         dropout=settings.dropout,
         centred=settings.label_vectors == "centred",
+        mask_per_image=settings.query_dropout == "image",
     )
     assert isinstance(head.queries, LabelQueries)
     head.queries.fit_centre(job.seen_vectors())
