@@ -43,7 +43,9 @@ _FEWEST_QUERIES = 16
 # What another form than the direct one must save at least, by the count of multiplications: its products are smaller.
 _WORTH = 0.9
 Form: TypeAlias = Literal["direct", "folded", "gathered"]
-Decode: TypeAlias = Callable[[slice], Tensor]
+# Some of the queries: the same for all images, or (b,n) numbers of some for each.
+Chunk: TypeAlias = slice | Tensor
+Decode: TypeAlias = Callable[[Chunk], Tensor]
 
 
 class InferenceHead:
@@ -80,24 +82,40 @@ class InferenceHead:
     def _score(self, tokens: Tensor, at_once: int, form: Form) -> Tensor:
         """Logits (b,L) of some images."""
         memory = torch.relu(self.head.embed_tokens(tokens))  # (b,T,D)
-        decode = {"direct": self._direct, "folded": self._folded, "gathered": self._gathered}[form](memory)
+        decode = {"direct": self.direct, "folded": self._folded, "gathered": self._gathered}[form](memory)
         parts = []
         for start in range(0, len(self.queries), at_once):
             chunk = slice(start, start + at_once)
-            parts.append(self.head.readout.part(self.layer.feed_forward_norm(decode(chunk)), chunk))
+            parts.append(self.read_out(decode(chunk), chunk))
         return self.head.readout.joined(parts)
 
-    def _direct(self, memory: Tensor) -> Decode:
+    def read_out(self, decoded: Tensor, chunk: Chunk) -> Tensor:
+        """What `direct` gave (b,n,D) → the readout's part of it."""
+        part: Tensor = self.head.readout.part(self.layer.feed_forward_norm(decoded), chunk)
+        return part
+
+    def direct(self, memory: Tensor) -> Decode:
         """(b,n,D) of some queries, before the last LayerNorm, as in `layer.py`."""
+        attend = self._attend(memory)
+        return lambda chunk: self._feed_forward(attend(chunk), chunk)
+
+    def attended(self, memory: Tensor, chunk: Chunk) -> Tensor:
+        """(b,n,D) of some queries: each with what it attended to, before the LayerNorm that follows."""
+        return self._with_query(self._attend(memory)(chunk), chunk)
+
+    def _attend(self, memory: Tensor) -> Decode:
+        """(b,n,D) of some queries, the heads side by side, before the output projection."""
         attention = self.layer.attention
         keys, values = attention.split(attention.key(memory)), attention.split(attention.value(memory))  # (b,H,T,D/H)
 
-        def decode(chunk: slice) -> Tensor:
-            asked = attention.split(self.asked[chunk].unsqueeze(0)).expand(len(keys), -1, -1, -1)  # (b,H,n,D/H)
+        def attend(chunk: Chunk) -> Tensor:
+            asked = self.asked[chunk]  # (n,D), or (b,n,D)
+            asked = attention.split(asked if asked.ndim == 3 else asked.unsqueeze(0))
+            asked = asked.expand(len(keys), -1, -1, -1)  # (b,H,n,D/H)
             attended = F.scaled_dot_product_attention(asked, keys, values)  # (b,H,n,D/H)
-            return self._feed_forward(attended.transpose(1, 2).flatten(2), chunk)
+            return attended.transpose(1, 2).flatten(2)
 
-        return decode
+        return attend
 
     def _gathered(self, memory: Tensor) -> Decode:
         """The same without keys and values."""
@@ -108,7 +126,7 @@ class InferenceHead:
             self._probes = attention.split(self.asked.unsqueeze(0))[0] @ by_head * by_head.shape[1] ** -0.5  # (H,N,D)
         probes, values = self._probes, attention.value.weight.view(attention.heads, -1, memory.shape[2])
 
-        def decode(chunk: slice) -> Tensor:
+        def decode(chunk: Chunk) -> Tensor:
             asked = probes[:, chunk].flatten(0, 1).expand(len(memory), -1, -1)  # (b,Hn,D)
             weights = torch.softmax(torch.bmm(asked, memory.transpose(1, 2)), dim=-1)  # (b,Hn,T)
             gathered = torch.bmm(weights, memory).view(len(memory), attention.heads, -1, memory.shape[2])  # (b,H,n,D)
@@ -119,9 +137,13 @@ class InferenceHead:
 
         return decode
 
-    def _feed_forward(self, attended: Tensor, chunk: slice) -> Tensor:
+    def _with_query(self, attended: Tensor, chunk: Chunk) -> Tensor:
+        output: Tensor = self.layer.attention.output(attended)
+        return output.add_(self.queries[chunk])
+
+    def _feed_forward(self, attended: Tensor, chunk: Chunk) -> Tensor:
         layer = self.layer
-        q = layer.attention_norm(layer.attention.output(attended).add_(self.queries[chunk]))
+        q = layer.attention_norm(self._with_query(attended, chunk))
         decoded: Tensor = layer.contract(layer.expand(q).relu_()).add_(q)
         return decoded
 
@@ -135,7 +157,7 @@ class InferenceHead:
         image = folding.image(attention.split(attention.value(memory)))
         batch, heads, count, _ = keys.shape
 
-        def decode(chunk: slice) -> Tensor:
+        def decode(chunk: Chunk) -> Tensor:
             asked = attention.split(self.asked[chunk].unsqueeze(0)) * keys.shape[-1] ** -0.5  # (1,H,n,D/H)
             weights = torch.softmax(asked @ keys.transpose(2, 3), dim=-1)  # (b,H,n,T)
             # One more column: σ, which multiplies the bias.

@@ -24,7 +24,7 @@ class SharedReadout(nn.Module):
         """(B,L,D) → logits (B,L)."""
         return self.joined([self.part(decoded, slice(None))])
 
-    def part(self, decoded: Tensor, queries: slice) -> Tensor:  # noqa: ARG002
+    def part(self, decoded: Tensor, queries: slice | Tensor) -> Tensor:  # noqa: ARG002
         """(B,n,D) of some of the queries → their logits (B,n)."""
         logits: Tensor = self.linear(decoded).squeeze(-1)
         return logits
@@ -51,7 +51,7 @@ class GroupReadout(nn.Module):
         """(B,K,D) → logits (B,N)."""
         return self.joined([self.part(decoded, slice(None))])
 
-    def part(self, decoded: Tensor, queries: slice) -> Tensor:
+    def part(self, decoded: Tensor, queries: slice | Tensor) -> Tensor:
         """(B,n,D) of some of the groups → (B,nG), as one batched matrix product over the groups."""
         by_group = torch.bmm(decoded.transpose(0, 1), self.weight[queries])  # (n,B,D) · (n,D,G) → (n,B,G)
         return by_group.transpose(0, 1).flatten(1)
