@@ -187,8 +187,8 @@ class EvalSettings(DataSettings, DeviceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings(DeviceSettings):
-    """`zsmld predict`."""
+class WordsSettings(DeviceSettings):
+    """A model, and the words that it is to score."""
 
     labels: Path | None = setting(None, "Label file: the words to score. Any words.", section="predict")
     model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
@@ -199,8 +199,23 @@ class PredictSettings(DeviceSettings):
     missing: str = setting(
         "error", "What to do with words that have no vector.", section="predict", choices=("error", "skip")
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortListSettings(WordsSettings):
+    """`zsmld short-list`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(WordsSettings):
+    """`zsmld predict`."""
+
     format: str = setting("table", "Form of the output.", section="predict", choices=("table", "jsonl", "csv"))
     top_k: int = setting(5, "Labels an image; 0 gives all.", section="predict", minimum=0)
+    short_list: str = setting(
+        "auto", "Decode only the labels that a probe picks, where the model has a short list (zsmld short-list): auto "
+        "does from 10,000 labels on.", section="predict", choices=("auto", "on", "off"),
+    )  # fmt: skip
     batch_size: int = setting(16, "Images at a time.", section="predict", minimum=1, below=65_536)
     output: Path | None = setting(None, "File to write instead of standard output.", section="predict")
     force: bool = setting(False, "Replace the output file if it exists.", section="predict")
@@ -235,5 +250,5 @@ class SampleSettings:
 
 ALL_SETTINGS = (
     DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, PredictSettings,
-    SampleSettings,
+    ShortListSettings, SampleSettings,
 )  # fmt: skip

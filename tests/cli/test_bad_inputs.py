@@ -497,6 +497,15 @@ TAGGED = "predict photos/0.jpg photos/1.jpg --labels seen.txt --top-k 1 --format
 bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")
 bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")
 
+# Short lists.
+bad("predict no short list", f"{PREDICT.replace('any', 'seen')} --short-list on", USAGE, "runs/latest", "zsmld short-list")
+bad("predict short list of all", f"{PREDICT.replace('any', 'seen')} --short-list on --top-k 0", USAGE, "--top-k")
+bad("predict short list damaged", f"{PREDICT.replace('any', 'seen')} --short-list on", INPUT, "short_list.safetensors", "zsmld short-list", prepare=put("runs/001/short_list.safetensors", "no tensors"))
+bad("short-list no labels", "short-list photos", USAGE, "--labels")
+bad("short-list no image", "short-list --labels seen.txt", USAGE, "photograph")
+bad("short-list few labels", "short-list photos --labels seen.txt", USAGE, "4 labels", "at least 100")
+bad("short-list no model", "short-list photos --labels seen.txt --model nope", INPUT, "nope")
+
 # The machine.
 bad("memory", "train --feed-forward 100000000000000", ENVIRONMENT, "memory")
 bad("sample exists", "sample photos", USAGE, "photos")

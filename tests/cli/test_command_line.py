@@ -25,6 +25,7 @@ from zsmld.settings import (
     EvalSettings,
     PredictSettings,
     SampleSettings,
+    ShortListSettings,
     TrainSettings,
 )
 
@@ -36,6 +37,7 @@ SETTINGS = {
     "train": TrainSettings,
     "eval": EvalSettings,
     "predict": PredictSettings,
+    "short-list": ShortListSettings,
     "sample": SampleSettings,
 }
 HEAVY = ("torch", "numpy", "PIL", "timm", "open_clip", "gensim", "sklearn", "safetensors", "huggingface_hub")

@@ -19,6 +19,7 @@ from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
 from zsmld.cli.predict import predict
 from zsmld.cli.sample import sample
+from zsmld.cli.short_list import short_list
 from zsmld.cli.train import train
 from zsmld.errors import Terminated, UsageError, describe
 from zsmld.memory import keep_freed_memory
@@ -44,7 +45,7 @@ def main() -> None:
     """
 
 
-for command in (sample, data, embed_labels, check, train, evaluate, predict):
+for command in (sample, data, embed_labels, check, train, evaluate, predict, short_list):
     main.add_command(command)
 
 

@@ -8,7 +8,8 @@ import click
 
 from zsmld import console
 from zsmld.cli.options import settings_options
-from zsmld.errors import PartialFailure, UsageError
+from zsmld.cli.words import load_words
+from zsmld.errors import PartialFailure
 from zsmld.settings import PredictSettings
 
 
@@ -27,25 +28,20 @@ def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
       zsmld predict holidays/ --labels words.txt --format jsonl --output tags.jsonl
     """
     from zsmld import files
-    from zsmld.labels.vocabulary import read_vocabulary
     from zsmld.prediction.output import FORMATS
-    from zsmld.prediction.tagging import Prediction, ZeroShotTagger, find_images
+    from zsmld.prediction.tagging import Prediction
 
-    if settings.labels is None:
-        raise UsageError("no labels given", remedy="Give --labels FILE with one word a line.")
     if settings.output is not None:
         files.refuse_overwrite(settings.output, force=settings.force)
-    paths = find_images(images)
-    vocabulary = read_vocabulary(settings.labels)
-    tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
-    embedded = tagger.embed(
-        vocabulary, source=settings.source or None, missing="skip" if settings.missing == "skip" else "error"
-    )
+    paths, tagger, embedded = load_words(settings, images)
     failed = 0
 
     def counted() -> Iterator[Prediction]:
         nonlocal failed
-        stream = tagger.stream(paths, embedded, top_k=settings.top_k, batch_size=settings.batch_size)
+        stream = tagger.stream(
+            paths, embedded,
+            top_k=settings.top_k, batch_size=settings.batch_size, short_list=settings.short_list,
+        )  # fmt: skip
         for prediction in stream:
             failed += prediction.error is not None
             yield prediction

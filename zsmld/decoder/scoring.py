@@ -15,6 +15,8 @@ from torch import Tensor
 from zsmld import console, files
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import TrainedModel
+from zsmld.decoder.short_list import ShortList
+from zsmld.decoder.short_list_fit import Calibration
 from zsmld.errors import InputError
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features, GivenTokens
@@ -26,11 +28,19 @@ _DECODING_THREADS = 4
 
 @dataclass(frozen=True)
 class Scored:
-    """One batch: which of the given paths, their logits (n,L), and the paths that could not be read."""
+    """One batch of photographs.
+
+    Attributes:
+        rows: which of the given paths.
+        logits: (n,L) of these; with a short list (n,K) of the best labels, best first.
+        errors: the paths of the batch that could not be read.
+        labels: (n,K), which labels these are; None without a short list.
+    """
 
     rows: list[int]
     logits: NDArray[np.float32]
     errors: dict[int, ImageError]
+    labels: NDArray[np.int64] | None = None
 
 
 def score_dataset(
@@ -65,12 +75,23 @@ def score_dataset(
 
 
 def score_files(
-    trained: TrainedModel, paths: Sequence[Path], label_embeddings: Tensor, *, batch_size: int, device: torch.device
+    trained: TrainedModel,
+    paths: Sequence[Path],
+    label_embeddings: Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    short_list: Calibration | None = None,
+    top: int = 0,
 ) -> Iterator[Scored]:
-    """Batch after batch, in the order of `paths`; what cannot be read is reported with its batch, not raised."""
+    """Batch after batch, in the order of `paths`; what cannot be read is reported with its batch, not raised.
+
+    With a short list the `top` best labels of each photograph alone.
+    """
     trained.model.to(device)
     backbone = photographic(trained)
     score = trained.model.head.for_inference(label_embeddings.to(device))
+    best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
     with ThreadPoolExecutor(_DECODING_THREADS) as pool, console.progress("scoring", len(paths)) as meter:
 
         def decode(path: Path) -> Tensor | ImageError:
@@ -82,12 +103,17 @@ def score_files(
         for start in range(0, len(paths), batch_size):
             decoded = dict(enumerate(pool.map(decode, paths[start : start + batch_size]), start=start))
             images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
-            logits = np.empty((0, len(label_embeddings)), dtype=np.float32)
+            labels, logits = None, np.empty((0, len(label_embeddings)), dtype=np.float32)
             if images:
-                logits = _numbers(score(_encoded(backbone, list(images.values()), batch_size, device)))[: len(images)]
+                tokens = _encoded(backbone, list(images.values()), batch_size, device)
+                if best is None:
+                    logits = _numbers(score(tokens))[: len(images)]
+                else:
+                    chosen, scores = best(tokens[: len(images)], top)
+                    labels, logits = chosen.cpu().numpy(), _numbers(scores)
             meter.advance(len(decoded))
             errors = {row: error for row, error in decoded.items() if isinstance(error, ImageError)}
-            yield Scored(list(images), logits, errors)
+            yield Scored(list(images), logits, errors, labels)
 
 
 def photographic(trained: TrainedModel) -> Backbone:

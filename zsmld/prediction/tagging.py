@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.decoder.scoring import score_files
+from zsmld.decoder.short_list_fit import Calibration
 from zsmld.devices import pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
+from zsmld.prediction.short_lists import make_short_list, usable_short_list
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -94,6 +96,7 @@ class ZeroShotTagger:
         *,
         top_k: int = 5,
         batch_size: int = 16,
+        short_list: str = "auto",
     ) -> list[Prediction]:
         """Tag photographs: one prediction a path, in order.
 
@@ -102,22 +105,50 @@ class ZeroShotTagger:
             labels: L words, or their embeddings.
             top_k: how many labels an image, 0 for all.
             batch_size: images at a time.
+            short_list: whether the best labels are picked by the model's short list: on, off, or auto, which is on
+                from `LARGE` labels on where the model has one.
         """
-        return list(self.stream([Path(path) for path in paths], labels, top_k=top_k, batch_size=batch_size))
+        given = [Path(path) for path in paths]
+        return list(self.stream(given, labels, top_k=top_k, batch_size=batch_size, short_list=short_list))
 
     def stream(
-        self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings, *, top_k: int, batch_size: int
+        self,
+        paths: Sequence[Path],
+        labels: Sequence[str] | LabelEmbeddings,
+        *,
+        top_k: int,
+        batch_size: int,
+        short_list: str = "auto",
     ) -> Iterator[Prediction]:
         """`predict`, each batch as soon as it is done."""
         embedded = self.embed(labels)
-        vectors = torch.from_numpy(embedded.vectors)
-        for scored in score_files(self.trained, paths, vectors, batch_size=batch_size, device=self.device):
-            logits = dict(zip(scored.rows, scored.logits, strict=True))
-            for row in sorted([*logits, *scored.errors]):
-                if row in logits:
-                    yield Prediction(paths[row], _ranked(embedded.labels, logits[row], top_k))
-                else:
+        listed = usable_short_list(self.trained.folder, len(embedded.labels), top_k, short_list)
+        batches = score_files(
+            self.trained, paths, torch.from_numpy(embedded.vectors),
+            batch_size=batch_size, device=self.device, short_list=listed, top=top_k,
+        )  # fmt: skip
+        for scored in batches:
+            found = dict(zip(scored.rows, range(len(scored.rows)), strict=True))
+            for row in sorted([*found, *scored.errors]):
+                if row in scored.errors:
                     yield Prediction(paths[row], error=scored.errors[row])
+                    continue
+                names = embedded.labels
+                if scored.labels is not None:
+                    names = tuple(names[label] for label in scored.labels[found[row]])
+                yield Prediction(paths[row], _ranked(names, scored.logits[found[row]], top_k))
+
+    def make_short_list(self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings) -> Calibration:
+        """Fit and measure a short list for huge vocabularies, and keep it in the model folder.
+
+        Args:
+            paths: photographs, of which some are drawn; those that cannot be read are left out.
+            labels: L words, or their embeddings: the vocabulary that it is for, or one as large.
+
+        Raises:
+            UsageError: too few photographs, or labels.
+        """
+        return make_short_list(self.trained, paths, torch.from_numpy(self.embed(labels).vectors), self.device)
 
 
 def _ranked(labels: tuple[str, ...], logits: NDArray[np.float32], top_k: int) -> tuple[ScoredLabel, ...]:

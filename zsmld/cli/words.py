@@ -1,0 +1,28 @@
+"""What commands that score words have in common: a model, and the words with their vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zsmld.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zsmld.labels.embeddings import LabelEmbeddings
+    from zsmld.prediction.tagging import ZeroShotTagger
+    from zsmld.settings import WordsSettings
+
+
+def load_words(settings: WordsSettings, images: tuple[str, ...]) -> tuple[list[Path], ZeroShotTagger, LabelEmbeddings]:
+    """The photographs, the model, and the vectors of the words; what is cheap to refuse is refused first."""
+    from zsmld.labels.vocabulary import read_vocabulary
+    from zsmld.prediction.tagging import ZeroShotTagger, find_images
+
+    if settings.labels is None:
+        raise UsageError("no labels given", remedy="Give --labels FILE with one word a line.")
+    paths = find_images(images)
+    vocabulary = read_vocabulary(settings.labels)
+    tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
+    missing = "skip" if settings.missing == "skip" else "error"
+    return paths, tagger, tagger.embed(vocabulary, source=settings.source or None, missing=missing)
