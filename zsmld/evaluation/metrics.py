@@ -5,15 +5,20 @@ Shapes: I images, L labels. Scores are compared as float32, the precision that m
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zsmld.errors import UsageError
+from zsmld.evaluation.ranks import images_above
 
 # Scores go through in blocks: beside them there is little memory in use, whatever the number of images and labels.
-_LABELS_AT_ONCE, _IMAGES_AT_ONCE = 16, 1024
+_LABELS_AT_ONCE, _IMAGES_AT_ONCE, _NUMBERS_AT_ONCE = 64, 1024, 2**23
+_MOST_WORKERS = 8
 Floats = NDArray[np.floating]
 Booleans = NDArray[np.bool_]
 
@@ -34,26 +39,38 @@ def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | 
         (L,) in [0,1]; NaN where a label has no positive.
     """
     scored, truth, sure = _checked(scores, targets, known)
-    precisions = np.empty(scored.shape[1])
-    for start in range(0, scored.shape[1], _LABELS_AT_ONCE):
-        block = slice(start, start + _LABELS_AT_ONCE)
-        # Labels are columns, and a column alone is read a number a cache line.
-        by_label = [np.ascontiguousarray(array[:, block].T) for array in (scored, truth)]
-        for at, (own, true) in enumerate(zip(*by_label, strict=True), start=start):
-            ranked = slice(None) if sure is None else sure[:, at]
-            precisions[at] = _one_average_precision(own[ranked], true[ranked])
-    return precisions
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    at_once = min(max(_NUMBERS_AT_ONCE // (workers * max(len(scored), 1)), 1), _LABELS_AT_ONCE)
+    blocks = [slice(start, start + at_once) for start in range(0, scored.shape[1], at_once)]
+
+    def of_block(block: slice) -> list[float]:
+        own, true = _as_rows(scored[:, block]), _as_rows(truth[:, block])
+        if sure is None:
+            return [_one_average_precision(*label) for label in zip(own, true, strict=True)]
+        ranked = _as_rows(sure[:, block])
+        return [_one_average_precision(s[r], t[r]) for s, t, r in zip(own, true, ranked, strict=True)]
+
+    # numpy lets other threads work while it copies, sorts and counts.
+    with ThreadPoolExecutor(workers) as pool:
+        return np.array([precision for block in pool.map(of_block, blocks) for precision in block], dtype=np.float64)
+
+
+def _as_rows(columns: NDArray[Any]) -> NDArray[Any]:
+    """(I,n) → (n,I) in memory: a column alone is read a number a cache line."""
+    rows = np.empty(columns.shape[::-1], dtype=columns.dtype)
+    for start in range(0, len(columns), _IMAGES_AT_ONCE):
+        tile = slice(start, start + _IMAGES_AT_ONCE)
+        rows[:, tile] = columns[tile].T
+    return rows
 
 
 def _one_average_precision(scores: NDArray[np.float32], truth: Booleans) -> float:
-    positives = np.sort(scores[truth])
+    positives = np.sort(scores[np.flatnonzero(truth)])
     if not len(positives):
         return float("nan")
-    everything = np.sort(scores)
     # For each positive: how many positives, and how many images, score at least as high as it does.
     positives_above = len(positives) - np.searchsorted(positives, positives, side="left")
-    images_above = len(everything) - np.searchsorted(everything, positives, side="left")
-    return float(np.mean(positives_above / images_above))
+    return float(np.mean(positives_above / images_above(scores, positives)))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from zsmld.evaluation.metrics import average_precision, chance, harmonic_mean, t
 
 Scores = NDArray[np.float32]
 Truth = NDArray[np.bool_]
+Precisions = NDArray[np.float64]
 Figures = dict[str, float | int | None]
 
 
@@ -44,7 +45,9 @@ class Protocol:
         return asdict(self) | {"ks": list(self.ks)}
 
 
-def figures(scores: Scores, truth: Truth, protocol: Protocol, known: Truth | None = None) -> Figures:
+def figures(
+    scores: Scores, truth: Truth, protocol: Protocol, known: Truth | None = None, precisions: Precisions | None = None
+) -> Figures:
     """Headline figures of one set of labels, fractions in [0,1].
 
     Args:
@@ -52,6 +55,7 @@ def figures(scores: Scores, truth: Truth, protocol: Protocol, known: Truth | Non
         truth: (I,L).
         protocol: the rules.
         known: (I,L), where the truth is known; None where all of it is.
+        precisions: (L,) average precision of each label, where it has been computed already.
 
     Returns:
         `map` (None where no label counts), `chance_map` (a random ranking), `labels`, `labels_left_out`, `images`,
@@ -60,8 +64,9 @@ def figures(scores: Scores, truth: Truth, protocol: Protocol, known: Truth | Non
         is.
     """
     counted = counts(truth, protocol)
+    precisions = average_precision(scores, truth, known) if precisions is None else precisions
     values: Figures = {
-        "map": mean_over(average_precision(scores, truth, known), counted),
+        "map": mean_over(precisions, counted),
         "chance_map": mean_over(chance(truth, known), counted),
         "labels": int(counted.sum()),
         "labels_left_out": int((~counted).sum()),
@@ -77,7 +82,12 @@ def figures(scores: Scores, truth: Truth, protocol: Protocol, known: Truth | Non
 
 
 def generalised(
-    scores: Scores, truth: Truth, seen: NDArray[np.bool_], protocol: Protocol, known: Truth | None = None
+    scores: Scores,
+    truth: Truth,
+    seen: NDArray[np.bool_],
+    protocol: Protocol,
+    known: Truth | None = None,
+    precisions: Precisions | None = None,
 ) -> Figures:
     """`figures` of seen and unseen labels together, with the mAP of either part and their harmonic mean.
 
@@ -87,11 +97,13 @@ def generalised(
         seen: (L,), true for labels that were trained on.
         protocol: the rules.
         known: (I,L), where the truth is known; None where all of it is.
+        precisions: (L,) average precision of each label, where it has been computed already.
     """
-    precisions, counted = average_precision(scores, truth, known), counts(truth, protocol)
+    precisions = average_precision(scores, truth, known) if precisions is None else precisions
+    counted = counts(truth, protocol)
     seen_map, unseen_map = mean_over(precisions, counted & seen), mean_over(precisions, counted & ~seen)
     harmonic = None if seen_map is None or unseen_map is None else harmonic_mean(seen_map, unseen_map)
-    return figures(scores, truth, protocol, known) | {
+    return figures(scores, truth, protocol, known, precisions) | {
         "seen_map": seen_map,
         "unseen_map": unseen_map,
         "harmonic_map": harmonic,

@@ -77,7 +77,8 @@ def _report(
     precisions = average_precision(scores, truth, known)
 
     def figures_of(chosen: NDArray[np.bool_]) -> Figures:
-        return figures(scores[:, chosen], truth[:, chosen], protocol, None if known is None else known[:, chosen])
+        sure = None if known is None else known[:, chosen]
+        return figures(scores[:, chosen], truth[:, chosen], protocol, sure, precisions[chosen])
 
     results = tuple(
         LabelResult(
@@ -91,7 +92,7 @@ def _report(
     return Report(
         protocol=protocol,
         zsl=figures_of(~is_seen),
-        gzsl=generalised(scores, truth, is_seen, protocol, known) if settings.gzsl else None,
+        gzsl=generalised(scores, truth, is_seen, protocol, known, precisions) if settings.gzsl else None,
         seen=figures_of(is_seen),
         labels=results,
         about={
