@@ -44,7 +44,8 @@ def eszsl_scores(run: Path, labels: Path, images: Path, min_positives: int, *, s
     unseen = read_vocabulary(labels / "unseen.txt").labels
     dataset = read_annotations(labels / "annotations.jsonl", images)
     training, test = dataset.part("train"), dataset.part("test")
-    table = trained.labels.shuffled(0) if shuffle else trained.labels
+    table = trained.label_space()
+    table = table.shuffled(0) if shuffle else table
     vectors = table.select((*trained.seen, *unseen)).vectors.astype(np.float64)
     seen = np.arange(len(vectors)) < len(trained.seen)
     vectors = vectors - vectors[seen].mean(axis=0)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zsmld.decoder.head import MLDecoder
+    from zsmld.decoder.replace import replace_head
     from zsmld.evaluation.run import evaluate
     from zsmld.labels.doctor import check_labels
     from zsmld.labels.embeddings import LabelEmbeddings
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "train"]
+__all__ = [
+    "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "replace_head",
+    "train",
+]  # fmt: skip
 
 # Imported when first used: `zsmld --help` must not wait for torch.
 _HOMES = {
@@ -37,6 +41,7 @@ _HOMES = {
     "check_labels": "zsmld.labels.doctor",
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
+    "replace_head": "zsmld.decoder.replace",
     "train": "zsmld.training.run",
 }
 

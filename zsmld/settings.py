@@ -99,6 +99,13 @@ class TrainSettings(DataSettings, DeviceSettings):
 
     seen: Path | None = setting(None, "Label file: the words to train on.", section="labels")
     embeddings: Path = setting(DEFAULT_EMBEDDINGS, "File that embed-labels wrote.", section="labels")
+    closed_set: bool = setting(
+        False, "Train a head for the seen labels alone (without --seen: all labels of the training images), which "
+        "needs no vectors and knows no other words.", section="labels",
+    )  # fmt: skip
+    single_label: bool = setting(
+        False, "With --closed-set: every image has exactly one of the labels.", section="labels"
+    )
 
     backbone: str = setting(
         "timm:mobilenetv3_large_100", "Image tower: timm:NAME or open_clip:NAME@TAG.", section="backbone"
@@ -120,6 +127,10 @@ class TrainSettings(DataSettings, DeviceSettings):
     heads: int = setting(8, "Attention heads H.", section="decoder", minimum=1)
     feed_forward: int = setting(256, "Feed-forward width F (paper: 2048).", section="decoder", minimum=1)
     dropout: float = setting(0.1, "Dropout.", section="decoder", minimum=0, below=1)
+    groups: int | None = setting(
+        None, "With --closed-set: queries K, each of which decodes its share of the labels; never more than there are "
+        "labels. Default: 100.", section="decoder", minimum=1,
+    )  # fmt: skip
     query_dropout: str = setting(
         "batch", "One dropout mask on the queries a batch, which is faster, or one an image (paper).",
         section="decoder", choices=("batch", "image"),
@@ -158,7 +169,7 @@ class TrainSettings(DataSettings, DeviceSettings):
         section="train", minimum=0, below=1,
     )  # fmt: skip
     patience: int = setting(
-        10, "Stop after so many epochs without a better validation mAP; 0 never does.", section="train", minimum=0
+        10, "Stop after so many epochs without a better validation figure; 0 never does.", section="train", minimum=0
     )
     train_backbone: bool = setting(False, "Train the backbone too, instead of caching its tokens.", section="train")
     control: str | None = setting(
@@ -190,7 +201,10 @@ class EvalSettings(DataSettings, DeviceSettings):
 class WordsSettings(DeviceSettings):
     """A model, and the words that it is to score."""
 
-    labels: Path | None = setting(None, "Label file: the words to score. Any words.", section="predict")
+    labels: Path | None = setting(
+        None, "Label file: the words to score. Any words; of a closed-set model, some of its classes.",
+        section="predict",
+    )  # fmt: skip
     model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
     source: tuple[str, ...] = setting(
         (), "Where the vectors of new words are, if not where the model's own came from.", section="predict",

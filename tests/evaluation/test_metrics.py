@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support, top_k_accuracy_score
 
 from zsmld.errors import UsageError
 from zsmld.evaluation import metrics
@@ -166,3 +166,23 @@ def test_what_is_true_must_be_known():
         metrics.average_precision([[0.5]], [[True]], [[False]])
     with pytest.raises(UsageError, match=r"known of shape \(1, 2\)"):
         metrics.top_k([[0.5]], [[True]], 1, [[True, True]])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_accuracy_equals_scikit_learn_and_images_without_a_class_are_wrong(k):
+    rng = np.random.default_rng(0)
+    scores, classes = rng.normal(size=(400, 7)).astype(np.float32), rng.integers(0, 7, size=400)
+    targets = np.eye(7, dtype=bool)[classes]
+    expected = top_k_accuracy_score(classes, scores, k=k, labels=range(7))
+    assert metrics.accuracy(scores, targets, k) == pytest.approx(expected, abs=1e-12)
+    targets[:100] = False
+    rest = top_k_accuracy_score(classes[100:], scores[100:], k=k, labels=range(7))
+    assert metrics.accuracy(scores, targets, k) == pytest.approx(0.75 * rest, abs=1e-12)
+
+
+def test_accuracy_shares_ties_and_refuses_two_classes():
+    assert metrics.accuracy([[1, 1, 0], [0, 0, 0]], np.array([[True, False, False], [False, True, False]]), 1) == (
+        pytest.approx((1 / 2 + 1 / 3) / 2)
+    )
+    with pytest.raises(UsageError, match="1 images have more than one class"):
+        metrics.accuracy([[1, 1]], [[True, True]], 1)

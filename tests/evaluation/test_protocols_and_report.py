@@ -53,9 +53,11 @@ def report(gzsl):
     labels = (LabelResult("[red]", True, 3, 0.5), LabelResult("x", False, 0, None))
     return Report(
         protocol=protocol,
-        zsl=figures(SCORES[:, ~SEEN], TRUTH[:, ~SEEN], protocol),
-        gzsl=generalised(SCORES, TRUTH, SEEN, protocol) if gzsl else None,
-        seen=figures(SCORES[:, SEEN], TRUTH[:, SEEN], protocol),
+        sets={
+            "zsl": figures(SCORES[:, ~SEEN], TRUTH[:, ~SEEN], protocol),
+            **({"gzsl": generalised(SCORES, TRUTH, SEEN, protocol)} if gzsl else {}),
+            "seen": figures(SCORES[:, SEEN], TRUTH[:, SEEN], protocol),
+        },
         labels=labels,
         about={"model": "runs/1"},
     )
@@ -77,4 +79,4 @@ def test_the_table_shows_every_set_in_percent(capsys):
     Console(width=120, markup=False).print(report(gzsl=True).table())
     shown = capsys.readouterr().out
     assert "ZSL (unseen)" in shown and "GZSL (seen + unseen)" in shown and "harmonic mean" in shown
-    assert f"{100 * report(gzsl=True).zsl['map']:.1f}" in shown
+    assert f"{100 * report(gzsl=True).sets['zsl']['map']:.1f}" in shown

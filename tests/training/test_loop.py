@@ -14,6 +14,7 @@ from zsmld.training import loop
 from zsmld.training.feeding import PackedTargets, batches, steps_per_epoch
 from zsmld.training.loop import Part, Trainer, build_optimizer
 from zsmld.training.loss import asymmetric_loss
+from zsmld.training.objective import objective_of
 from zsmld.training.step import sample_labels
 
 
@@ -48,8 +49,9 @@ def trainer(folder, *, validate=True, seconds=300.0, module=None, **values):
     rows = np.arange(60)
     validation = Part(inputs, targets, rows[48:]) if validate else None
     return Trainer(
-        head, vectors, Part(inputs, targets, rows[:48]), validation, settings, folder, torch.device("cpu"), seconds
-    )
+        head, vectors, objective_of(settings), Part(inputs, targets, rows[:48]), validation, settings, folder,
+        torch.device("cpu"), seconds,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("sampled", [0, 1])
@@ -60,7 +62,7 @@ def test_it_learns_and_keeps_the_epoch_that_validated_best(tmp_path, sampled):
     assert [record["epoch"] for record in history] == list(range(1, 21))
     assert history[-1]["loss"] < 0.3 * history[0]["loss"]
     values = [record["validation_map"] for record in history]
-    assert run.progress.best_map == max(values) == values[run.progress.best_epoch] > 0.9
+    assert run.progress.best_figure == max(values) == values[run.progress.best_epoch] > 0.9
     run.average.module.load_state_dict(best)
     assert run.validate() == max(values)
 

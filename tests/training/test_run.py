@@ -119,7 +119,7 @@ def test_what_is_unknown_has_no_say_in_training_and_is_told_by_evaluation(worksp
     run = zsmld.train(**SETTINGS)
     assert weights(run) != as_negative
     report = zsmld.evaluate(model=run, annotations="annotations.jsonl", unseen="unseen.txt", gzsl=True)
-    assert report.gzsl["known"] == pytest.approx(2 / len((*SEEN, *UNSEEN)))
+    assert report.sets["gzsl"]["known"] == pytest.approx(2 / len((*SEEN, *UNSEEN)))
     assert "left out" in report.protocol.unknown
     # What is said of other labels again changes nothing: they are in no list.
     write_records(workspace, [record | {"negatives": [*record["negatives"], "elsewhere"]} for record in partial])
@@ -197,7 +197,7 @@ def test_end_to_end_the_backbone_moves_and_evaluation_and_prediction_use_it(work
     a, b = (load_model(run).model.backbone.state_dict() for run in (frozen, moved))
     assert any(not np.array_equal(a[name], b[name]) for name in a)
     report = zsmld.evaluate(model=moved, annotations="annotations.jsonl", unseen="unseen.txt", gzsl=True)
-    assert report.zsl["images"] == 10 and report.gzsl["labels"] == 4
+    assert report.sets["zsl"]["images"] == 10 and report.sets["gzsl"]["labels"] == 4
     tagger = zsmld.ZeroShotTagger.from_pretrained(moved)
     predictions = tagger.predict(["images/0.png", "images/1.png"], labels=["yellow", "red"])
     assert [len(prediction.labels) for prediction in predictions] == [2, 2]

@@ -19,7 +19,8 @@ from zsmld.settings import PredictSettings
 def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
     """Tag the photographs IMAGES (files and folders) with the words of a label file.
 
-    The words need not be the ones that the model was trained on. A photograph that cannot be read becomes a record
+    The words need not be the ones that the model was trained on; a closed-set model scores its classes, or those of
+    them that the label file names. A photograph that cannot be read becomes a record
     with an error; the run goes on and ends with exit code 4.
 
     \b
@@ -33,13 +34,13 @@ def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
 
     if settings.output is not None:
         files.refuse_overwrite(settings.output, force=settings.force)
-    paths, tagger, embedded = load_words(settings, images)
+    paths, tagger, words = load_words(settings, images)
     failed = 0
 
     def counted() -> Iterator[Prediction]:
         nonlocal failed
         stream = tagger.stream(
-            paths, embedded,
+            paths, words,
             top_k=settings.top_k, batch_size=settings.batch_size, short_list=settings.short_list,
         )  # fmt: skip
         for prediction in stream:

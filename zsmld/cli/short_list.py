@@ -25,5 +25,5 @@ def short_list(settings: ShortListSettings, images: tuple[str, ...]) -> None:
       zsmld short-list photos/ --labels words.txt
       zsmld predict photos/ --labels words.txt --top-k 10
     """
-    paths, tagger, embedded = load_words(settings, images)
-    console.info(tagger.make_short_list(paths, embedded).told())
+    paths, tagger, words = load_words(settings, images)
+    console.info(tagger.make_short_list(paths, words).told())

@@ -21,6 +21,7 @@ def train(settings: TrainSettings) -> None:
       zsmld train --seen seen.txt
       zsmld train --annotations photos.jsonl --seen seen.txt --backbone timm:resnet50 --run runs/resnet
       zsmld train --seen seen.txt --resume
+      zsmld train --annotations photos.jsonl --closed-set
     """
     from zsmld.training import run
 

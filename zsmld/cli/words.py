@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zsmld.errors import UsageError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -14,15 +12,15 @@ if TYPE_CHECKING:
     from zsmld.settings import WordsSettings
 
 
-def load_words(settings: WordsSettings, images: tuple[str, ...]) -> tuple[list[Path], ZeroShotTagger, LabelEmbeddings]:
-    """The photographs, the model, and the vectors of the words; what is cheap to refuse is refused first."""
+def load_words(
+    settings: WordsSettings, images: tuple[str, ...]
+) -> tuple[list[Path], ZeroShotTagger, LabelEmbeddings | tuple[str, ...]]:
+    """The photographs, the model, and what it is to score; what is cheap to refuse is refused first."""
     from zsmld.labels.vocabulary import read_vocabulary
     from zsmld.prediction.tagging import ZeroShotTagger, find_images
 
-    if settings.labels is None:
-        raise UsageError("no labels given", remedy="Give --labels FILE with one word a line.")
     paths = find_images(images)
-    vocabulary = read_vocabulary(settings.labels)
+    vocabulary = None if settings.labels is None else read_vocabulary(settings.labels)
     tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
     missing = "skip" if settings.missing == "skip" else "error"
-    return paths, tagger, tagger.embed(vocabulary, source=settings.source or None, missing=missing)
+    return paths, tagger, tagger.words(vocabulary, source=settings.source or None, missing=missing)

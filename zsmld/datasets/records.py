@@ -181,6 +181,29 @@ class Dataset:
         known = self._columns(self.positives, labels) | self._columns(self.negatives, labels)
         return known | self.complete[:, None]
 
+    def check_one_each(self, classes: Sequence[str], *, or_none: bool = False) -> None:
+        """Refuse images that have more than one of the classes, or none, or of which that is unknown.
+
+        Args:
+            classes: N labels.
+            or_none: whether an image may have none of them.
+
+        Raises:
+            InputError: names the first such image.
+        """
+        counts, known = self.targets(classes).sum(axis=1), self.known(classes)
+        unsure: NDArray[np.bool_] = np.zeros(len(self), dtype=np.bool_)
+        if known is not None:
+            np.logical_not(known.all(axis=1), out=unsure)
+        for row in np.flatnonzero(unsure | (counts > 1) | ((counts == 0) & (not or_none)))[:1]:
+            problem = f"has {counts[row] or 'none'} of the {len(classes)} classes"
+            if unsure[row]:
+                problem = f"is not known to have or to lack each of the {len(classes)} classes"
+            raise InputError(
+                f"image {self.images[row]!r} {problem}, expected exactly one", path=self.path,
+                line=int(self.lines[row]), remedy="Leave the image out, or --single-label.",
+            )  # fmt: skip
+
     def _columns(self, sets: Sets, labels: Sequence[str]) -> NDArray[np.bool_]:
         column = {canonical(label): at for at, label in enumerate(self.vocabulary)}
         at = [column.get(canonical(label), -1) for label in labels]

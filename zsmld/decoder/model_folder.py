@@ -1,5 +1,7 @@
 """The model folder: `config.json`, `model.safetensors`, `labels.safetensors` and a card, `README.md`.
 
+A closed-set model has no `labels.safetensors`: its labels are its classes, in `config.json`.
+
 `config.json` is written last: a folder without it holds no finished model. It names the digest of the weights.
 """
 
@@ -33,17 +35,38 @@ class TrainedModel:
 
     Attributes:
         model: backbone and head, in eval mode.
-        seen: the labels it was trained on.
-        labels: embeddings of every label that stood beside them at training time, seen and unseen.
+        seen: the labels it was trained on; of a closed-set model its classes, in the order of the logits.
+        labels: embeddings of every label that stood beside them at training time, seen and unseen; None of a
+            closed-set model.
+        single_label: whether an image has exactly one of the classes: softmax in the place of sigmoids.
         backbone_trained: whether the backbone differs from the published one.
         folder: where it was loaded from.
     """
 
     model: ZeroShotModel
     seen: tuple[str, ...]
-    labels: LabelEmbeddings
+    labels: LabelEmbeddings | None
+    single_label: bool
     backbone_trained: bool
     folder: Path
+
+    @property
+    def closed_set(self) -> bool:
+        """Whether it knows its classes alone."""
+        return self.labels is None
+
+    def label_space(self) -> LabelEmbeddings:
+        """`labels`.
+
+        Raises:
+            InputError: a closed-set model has none.
+        """
+        if self.labels is None:
+            raise InputError(
+                f"is a closed-set model: it scores its {len(self.seen)} classes and no other words", path=self.folder,
+                remedy="For any words train without --closed-set.",
+            )  # fmt: skip
+        return self.labels
 
 
 def save_model(
@@ -51,8 +74,9 @@ def save_model(
     model: ZeroShotModel,
     *,
     seen: tuple[str, ...],
-    labels: LabelEmbeddings,
+    labels: LabelEmbeddings | None,
     backbone_trained: bool,
+    single_label: bool = False,
     about: dict[str, str],
 ) -> None:
     """Write a model folder.
@@ -62,7 +86,8 @@ def save_model(
     """
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     digest = write_tensors(folder / WEIGHTS, arrays, {"format": str(FORMAT_VERSION)})
-    labels.save(folder / LABELS, force=True)
+    if labels is not None:
+        labels.save(folder / LABELS, force=True)
     files.write_text(folder / CARD, _card(seen, labels, about))
     config = {
         "format_version": FORMAT_VERSION,
@@ -71,6 +96,7 @@ def save_model(
         "backbone": model.backbone.to_config(),
         "backbone_trained": backbone_trained,
         "seen": list(seen),
+        "single_label": single_label,
         "weights_digest": digest,
     }
     files.write_json(folder / CONFIG, config)
@@ -101,19 +127,27 @@ def load_model(folder: Path) -> TrainedModel:
     except (RuntimeError, TypeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"the weights do not fit the description: {reason}", path=folder / CONFIG) from error
-    labels = LabelEmbeddings.load(folder / LABELS)
-    if labels.width != model.head.sizes["label_features"]:
-        raise InputError(
-            f"holds vectors of {labels.width} numbers, the model takes {model.head.sizes['label_features']}",
-            path=folder / LABELS,
-        )
     return TrainedModel(
         model=model.eval(),
         seen=tuple(config["seen"]),
-        labels=labels,
+        labels=_label_space(folder, model.head, len(config["seen"])),
+        single_label=config["single_label"],
         backbone_trained=config["backbone_trained"],
         folder=folder,
     )
+
+
+def _label_space(folder: Path, head: MLDecoder, classes: int) -> LabelEmbeddings | None:
+    """The vectors of a zero-shot head; None of a closed-set one."""
+    if head.sizes["num_classes"] is not None:
+        if head.sizes["num_classes"] != classes:
+            raise InputError(f"names {classes} classes of {head.sizes['num_classes']}", path=folder / CONFIG)
+        return None
+    labels = LabelEmbeddings.load(folder / LABELS)
+    if labels.width != head.sizes["label_features"]:
+        problem = f"holds vectors of {labels.width} numbers, the model takes {head.sizes['label_features']}"
+        raise InputError(problem, path=folder / LABELS)
+    return labels
 
 
 def _backbone(config: Any) -> Backbone | GivenTokens:
@@ -135,27 +169,36 @@ def _checked_config(path: Path) -> dict[str, Any]:
     seen = config["seen"]
     if not isinstance(seen, list) or not all(isinstance(label, str) for label in seen):
         raise InputError("seen is not a list of words", path=path)
+    # Folders from before there was a closed-set head say nothing of it.
+    if type(config.setdefault("single_label", False)) is not bool:
+        raise InputError("single_label is neither true nor false", path=path)
     return config
 
 
-def _card(seen: tuple[str, ...], labels: LabelEmbeddings, about: dict[str, str]) -> str:
+def _card(seen: tuple[str, ...], labels: LabelEmbeddings | None, about: dict[str, str]) -> str:
     rows = "\n".join(f"| {name} | {value} |" for name, value in about.items())
+    kind = "in zero-shot mode: it scores photographs for any words that have a vector in its label space"
+    task, tag, space, words = "zero-shot-image-classification", "zero-shot", "", " --labels words.txt"
+    if labels is None:
+        kind = "with an output for each of its classes"
+        task, tag, words = "image-classification", "closed-set", ""
+    else:
+        space = f"\n| label vectors | {labels.width} numbers from {_told_source(labels)} |"
     return f"""---
 library_name: zsmld
-pipeline_tag: zero-shot-image-classification
-tags: [zero-shot, multi-label, ml-decoder]
+pipeline_tag: {task}
+tags: [{tag}, multi-label, ml-decoder]
 ---
 # A zsmld model
 
-An ML-Decoder head in zero-shot mode: it scores photographs for any words that have a vector in its label space.
+An ML-Decoder head {kind}.
 
 | | |
 |---|---|
-| trained on | {len(seen)} labels: {", ".join(seen[:10])}{", ..." if len(seen) > 10 else ""} |
-| label vectors | {labels.width} numbers from {_told_source(labels)} |
+| trained on | {len(seen)} labels: {", ".join(seen[:10])}{", ..." if len(seen) > 10 else ""} |{space}
 {rows}
 
-    zsmld predict photo.jpg --labels words.txt --model THIS_FOLDER
+    zsmld predict photo.jpg{words} --model THIS_FOLDER
 """
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zsmld import console, files
 from zsmld.datasets.records import Dataset
+from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.short_list import ShortList
 from zsmld.decoder.short_list_fit import Calibration
@@ -44,9 +45,11 @@ class Scored:
 
 
 def score_dataset(
-    trained: TrainedModel, dataset: Dataset, label_embeddings: Tensor, *, batch_size: int, device: torch.device
+    trained: TrainedModel, dataset: Dataset, label_embeddings: Tensor | None, *, batch_size: int, device: torch.device
 ) -> NDArray[np.float32]:
     """Logits (I,L) of a data set; tokens are its own, or come from the cache where the backbone is a frozen one.
+
+    Without label embeddings those of all classes of a closed-set model.
 
     Raises:
         InputError: an image cannot be read: a figure over fewer images than asked for would be another figure. Or the
@@ -55,7 +58,7 @@ def score_dataset(
     _check_kind(trained, dataset)
     paths = dataset.image_paths()
     trained.model.to(device)
-    logits = np.empty((len(paths), len(label_embeddings)), dtype=np.float32)
+    logits = np.empty((len(paths), _columns(trained, label_embeddings)), dtype=np.float32)
     if trained.backbone_trained:
         for scored in score_files(trained, paths, label_embeddings, batch_size=batch_size, device=device):
             for error in scored.errors.values():
@@ -65,7 +68,7 @@ def score_dataset(
     store: Features | TokenStore | None = dataset.features
     if store is None:
         store = TokenCache(files.cache_folder(), photographic(trained)).fill(paths)
-    score = trained.model.head.for_inference(label_embeddings.to(device))
+    score = _head(trained, label_embeddings, device)
     with console.progress("scoring", len(paths)) as meter:
         for start in range(0, len(paths), batch_size):
             rows = np.arange(start, min(start + batch_size, len(paths)))
@@ -77,7 +80,7 @@ def score_dataset(
 def score_files(
     trained: TrainedModel,
     paths: Sequence[Path],
-    label_embeddings: Tensor,
+    label_embeddings: Tensor | None,
     *,
     batch_size: int,
     device: torch.device,
@@ -90,7 +93,7 @@ def score_files(
     """
     trained.model.to(device)
     backbone = photographic(trained)
-    score = trained.model.head.for_inference(label_embeddings.to(device))
+    score = _head(trained, label_embeddings, device)
     best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
     with ThreadPoolExecutor(_DECODING_THREADS) as pool, console.progress("scoring", len(paths)) as meter:
 
@@ -103,7 +106,7 @@ def score_files(
         for start in range(0, len(paths), batch_size):
             decoded = dict(enumerate(pool.map(decode, paths[start : start + batch_size]), start=start))
             images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
-            labels, logits = None, np.empty((0, len(label_embeddings)), dtype=np.float32)
+            labels, logits = None, np.empty((0, _columns(trained, label_embeddings)), dtype=np.float32)
             if images:
                 tokens = _encoded(backbone, list(images.values()), batch_size, device)
                 if best is None:
@@ -114,6 +117,14 @@ def score_files(
             meter.advance(len(decoded))
             errors = {row: error for row, error in decoded.items() if isinstance(error, ImageError)}
             yield Scored(list(images), logits, errors, labels)
+
+
+def _head(trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device) -> InferenceHead:
+    return trained.model.head.for_inference(None if label_embeddings is None else label_embeddings.to(device))
+
+
+def _columns(trained: TrainedModel, label_embeddings: Tensor | None) -> int:
+    return len(trained.seen if label_embeddings is None else label_embeddings)
 
 
 def photographic(trained: TrainedModel) -> Backbone:

@@ -1,5 +1,5 @@
 """Scores and truth → figures."""
 
-from zsmld.evaluation.metrics import average_precision, chance, harmonic_mean, top_k
+from zsmld.evaluation.metrics import accuracy, average_precision, chance, harmonic_mean, top_k
 
-__all__ = ["average_precision", "chance", "harmonic_mean", "top_k"]
+__all__ = ["accuracy", "average_precision", "chance", "harmonic_mean", "top_k"]

@@ -121,6 +121,25 @@ def top_k(scores: ArrayLike, targets: ArrayLike, k: int, known: ArrayLike | None
     )
 
 
+def accuracy(scores: ArrayLike, targets: ArrayLike, k: int) -> float:
+    """Part of the images whose class is among the K best, in [0,1]; ties at the K-th place count in part.
+
+    Args:
+        scores: (I,L).
+        targets: (I,L); an image without any of the classes counts as wrong.
+        k: K.
+
+    Raises:
+        UsageError: an image has more than one class.
+    """
+    truth = np.asarray(targets)
+    counts = truth.sum(axis=1)
+    if (counts > 1).any():
+        raise UsageError(f"{int((counts > 1).sum())} images have more than one class, accuracy needs one")
+    # Of images with one class, recall is accuracy.
+    return top_k(scores, targets, k).recall * _ratio(counts.sum(), len(truth))
+
+
 def _membership(scores: NDArray[np.float32], k: int) -> NDArray[np.float64]:
     """(I,L): 1 above the K-th best score of an image, 0 under it; ties at it share what is left."""
     threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]  # (I,1)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _ROWS = (
+    ("accuracy (best label)", "accuracy@1"),
+    ("accuracy (best 5 labels)", "accuracy@5"),
     ("mAP", "map"),
     ("  of a random ranking", "chance_map"),
     ("part of the truth that is known", "known"),
@@ -18,7 +20,12 @@ _ROWS = (
     ("  unseen labels", "unseen_map"),
     ("  harmonic mean", "harmonic_map"),
 )
-_SETS = (("zsl", "ZSL (unseen)"), ("gzsl", "GZSL (seen + unseen)"), ("seen", "seen only"))
+_SETS = {
+    "closed_set": "closed set",
+    "zsl": "ZSL (unseen)",
+    "gzsl": "GZSL (seen + unseen)",
+    "seen": "seen only",
+}
 
 
 @dataclass(frozen=True)
@@ -37,26 +44,21 @@ class Report:
 
     Attributes:
         protocol: the rules.
-        zsl: unseen labels among themselves.
-        gzsl: seen and unseen labels together; None where it was not asked for.
-        seen: seen labels among themselves.
+        sets: figures by what was scored: `zsl`, unseen labels among themselves; `gzsl`, seen and unseen labels
+            together, where it was asked for; `seen`, seen labels among themselves; `closed_set` alone, the classes of
+            a closed-set model.
         labels: every label's own result, in GZSL order (seen, then unseen).
         about: model, data and their digests.
     """
 
     protocol: Protocol
-    zsl: Figures
-    gzsl: Figures | None
-    seen: Figures
+    sets: dict[str, Figures]
     labels: tuple[LabelResult, ...]
     about: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The headline figures and the rules, as `zsmld eval --json` prints them."""
-        values: dict[str, Any] = {"protocol": self.protocol.to_json(), **self.about, "zsl": self.zsl}
-        if self.gzsl is not None:
-            values["gzsl"] = self.gzsl
-        return values | {"seen": self.seen}
+        return {"protocol": self.protocol.to_json(), **self.about, **self.sets}
 
     def full_json(self) -> dict[str, Any]:
         """`to_json` and the per-label table, as it stands in `report.json`."""
@@ -66,7 +68,7 @@ class Report:
         """The headline figures as a table for a terminal, in percent."""
         from rich.table import Table
 
-        sets = [(getattr(self, name), title) for name, title in _SETS if getattr(self, name) is not None]
+        sets = [(self.sets[name], title) for name, title in _SETS.items() if name in self.sets]
         table = Table(title=f"protocol {self.protocol.name!r}, in percent", title_justify="left")
         table.add_column("")
         for _, title in sets:

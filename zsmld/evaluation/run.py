@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy.special
 import torch
 from numpy.typing import NDArray
 
-from zsmld import config, files
+from zsmld import config, console, files
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
@@ -16,11 +18,11 @@ from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import pick_device
 from zsmld.errors import UsageError
-from zsmld.evaluation.metrics import average_precision
+from zsmld.evaluation.metrics import accuracy, average_precision
 from zsmld.evaluation.protocols import Figures, Protocol, figures, generalised
 from zsmld.evaluation.report import LabelResult, Report
 from zsmld.labels.sources import embed_like
-from zsmld.labels.vocabulary import Vocabulary, check_disjoint, read_vocabulary, vocabulary_of
+from zsmld.labels.vocabulary import Vocabulary, canonical, check_disjoint, read_vocabulary, vocabulary_of
 from zsmld.settings import EvalSettings
 
 
@@ -38,24 +40,49 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         InputError: a model, labels, annotations or images that cannot be used.
     """
     settings = settings or config.build(EvalSettings, values)
-    if settings.annotations is None or settings.unseen is None:
-        absent = "annotations" if settings.annotations is None else "unseen"
-        raise UsageError(f"no {absent} given", remedy=f"Give --{absent} FILE, or set it in zsmld.toml.")
-    unseen = read_vocabulary(settings.unseen)
+    if settings.annotations is None:
+        raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
     dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file)).part(settings.split)
     dataset = present(dataset, allow_missing=settings.allow_missing)
     trained = load_model(settings.model)
-    seen = _seen_vocabulary(trained)
-    check_disjoint(seen, unseen)
-    labels = (*seen.labels, *unseen.labels)
-    vectors = torch.from_numpy(embed_like(labels, trained.labels).vectors)
+    if trained.closed_set:
+        labels, vectors = _classes(settings, trained, dataset), None
+    else:
+        labels = _seen_and_unseen(settings, trained)
+        vectors = torch.from_numpy(embed_like(labels, trained.label_space()).vectors)
     scores = score_dataset(
         trained, dataset, vectors,
         batch_size=settings.batch_size, device=pick_device(settings.device),
     )  # fmt: skip
+    if trained.single_label:
+        scores = scipy.special.log_softmax(scores, axis=1)
     report = _report(settings, trained, dataset, labels, scores)
     files.write_json(trained.folder / REPORT, report.full_json())
     return report
+
+
+def _seen_and_unseen(settings: EvalSettings, trained: TrainedModel) -> tuple[str, ...]:
+    if settings.unseen is None:
+        raise UsageError("no unseen given", remedy="Give --unseen FILE, or set it in zsmld.toml.")
+    seen, unseen = _seen_vocabulary(trained), read_vocabulary(settings.unseen)
+    check_disjoint(seen, unseen)
+    return (*seen.labels, *unseen.labels)
+
+
+def _classes(settings: EvalSettings, trained: TrainedModel, dataset: Dataset) -> tuple[str, ...]:
+    """Those of a closed-set model; says what else the images have."""
+    if settings.gzsl:
+        raise UsageError("a closed-set model knows no unseen labels", path=settings.model, remedy="Leave --gzsl out.")
+    classes = {canonical(label) for label in trained.seen}
+    counts = np.asarray(dataset.positives.sum(axis=0)).ravel()
+    there = (dataset.vocabulary[at] for at in np.flatnonzero(counts))
+    others = [label for label in there if canonical(label) not in classes]
+    if others:
+        named = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
+        console.info(f"{len(others)} labels of the images are no classes of the model, and are passed over: {named}")
+    if trained.single_label:
+        dataset.check_one_each(trained.seen, or_none=True)
+    return trained.seen
 
 
 def _seen_vocabulary(trained: TrainedModel) -> Vocabulary:
@@ -72,6 +99,8 @@ def _report(
     scores: NDArray[np.float32],
 ) -> Report:
     protocol = Protocol(min_positives=settings.min_positives)
+    if trained.single_label:
+        protocol = replace(protocol, normalisation="softmax over the classes")
     truth, known = dataset.targets(labels), dataset.known(labels)
     is_seen = np.arange(len(labels)) < len(trained.seen)
     precisions = average_precision(scores, truth, known)
@@ -89,16 +118,24 @@ def _report(
         )
         for index, label in enumerate(labels)
     )
+    sets: dict[str, Figures] = {}
+    if trained.closed_set:
+        sets["closed_set"] = figures_of(is_seen)
+        if trained.single_label:
+            sets["closed_set"] |= {f"accuracy@{k}": accuracy(scores, truth, k) for k in (1, 5)}
+    else:
+        sets["zsl"] = figures_of(~is_seen)
+        if settings.gzsl:
+            sets["gzsl"] = generalised(scores, truth, is_seen, protocol, known, precisions)
+        sets["seen"] = figures_of(is_seen)
     return Report(
         protocol=protocol,
-        zsl=figures_of(~is_seen),
-        gzsl=generalised(scores, truth, is_seen, protocol, known, precisions) if settings.gzsl else None,
-        seen=figures_of(is_seen),
+        sets=sets,
         labels=results,
         about={
             # The folder behind `runs/latest`: the report names the run itself.
             "model": str(trained.folder.resolve()),
-            "control": "shuffled label vectors" if trained.labels.provenance.shuffled is not None else None,
+            "control": "shuffled label vectors" if _is_control(trained) else None,
             "split": settings.split,
             "digests": {
                 "records": dataset.digest(),
@@ -106,3 +143,7 @@ def _report(
             },
         },
     )
+
+
+def _is_control(trained: TrainedModel) -> bool:
+    return trained.labels is not None and trained.labels.provenance.shuffled is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.special
 import torch
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
+from zsmld.prediction.classes import classes_among
 from zsmld.prediction.short_lists import make_short_list, usable_short_list
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
@@ -28,7 +30,10 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".
 
 @dataclass(frozen=True)
 class ScoredLabel:
-    """A label and the probability that the model gives it, in [0,1], independent of the other labels asked for."""
+    """A label and the probability that the model gives it, in [0,1], independent of the other labels asked for.
+
+    Of a model whose images have exactly one class, the probabilities of all its classes add up to 1.
+    """
 
     label: str
     score: float
@@ -44,7 +49,7 @@ class Prediction:
 
 
 class ZeroShotTagger:
-    """A trained model that tags photographs with any words.
+    """A trained model that tags photographs with any words; a closed-set model with its classes.
 
     Args:
         trained: what `load_model` returned.
@@ -76,7 +81,7 @@ class ZeroShotTagger:
         Raises:
             InputError: a word has no vector, or the source is another than the model's.
         """
-        table = self.trained.labels
+        table = self.trained.label_space()
         if not isinstance(labels, LabelEmbeddings):
             return embed_like(
                 labels, table, source=source, missing="skip" if missing == "skip" else "error", device=self.device.type
@@ -89,10 +94,39 @@ class ZeroShotTagger:
             )
         return labels
 
+    def words(
+        self,
+        labels: Vocabulary | Sequence[str] | LabelEmbeddings | None,
+        *,
+        source: Sources | None = None,
+        missing: str = "error",
+    ) -> LabelEmbeddings | tuple[str, ...]:
+        """What the model is to score: `embed` of the labels, or some of the classes of a closed-set model.
+
+        Args:
+            labels: L words, or their embeddings; None for all classes of a closed-set model.
+            source: see `embed`.
+            missing: what to do with words that have no vector, or are no class: error or skip.
+
+        Raises:
+            UsageError: no labels, and a model that has no classes.
+            InputError: a word that the model cannot score.
+        """
+        if not self.trained.closed_set:
+            if labels is None:
+                raise UsageError("no labels given", remedy="Give --labels FILE with one word a line.")
+            return self.embed(labels, source=source, missing=missing)
+        if source is not None or isinstance(labels, LabelEmbeddings):
+            self.trained.label_space()  # refuses
+        if labels is None:
+            return self.trained.seen
+        assert not isinstance(labels, LabelEmbeddings)
+        return classes_among(labels, self.trained.seen, missing=missing)
+
     def predict(
         self,
         paths: Sequence[str | Path],
-        labels: Sequence[str] | LabelEmbeddings,
+        labels: Sequence[str] | LabelEmbeddings | None = None,
         *,
         top_k: int = 5,
         batch_size: int = 16,
@@ -102,7 +136,7 @@ class ZeroShotTagger:
 
         Args:
             paths: image files.
-            labels: L words, or their embeddings.
+            labels: L words, or their embeddings; None for all classes of a closed-set model.
             top_k: how many labels an image, 0 for all.
             batch_size: images at a time.
             short_list: whether the best labels are picked by the model's short list: on, off, or auto, which is on
@@ -114,29 +148,44 @@ class ZeroShotTagger:
     def stream(
         self,
         paths: Sequence[Path],
-        labels: Sequence[str] | LabelEmbeddings,
+        labels: Sequence[str] | LabelEmbeddings | None,
         *,
         top_k: int,
         batch_size: int,
         short_list: str = "auto",
     ) -> Iterator[Prediction]:
         """`predict`, each batch as soon as it is done."""
-        embedded = self.embed(labels)
-        listed = usable_short_list(self.trained.folder, len(embedded.labels), top_k, short_list)
+        words = self.words(labels)
+        chosen: slice | list[int] = slice(None)
+        vectors, listed = None, None
+        if isinstance(words, LabelEmbeddings):
+            names, vectors = words.labels, torch.from_numpy(words.vectors)
+            listed = usable_short_list(self.trained.folder, len(names), top_k, short_list)
+        else:
+            names, chosen = words, [self.trained.seen.index(name) for name in words]
+            if short_list == "on":
+                self.trained.label_space()  # refuses
         batches = score_files(
-            self.trained, paths, torch.from_numpy(embedded.vectors),
+            self.trained, paths, vectors,
             batch_size=batch_size, device=self.device, short_list=listed, top=top_k,
         )  # fmt: skip
         for scored in batches:
             found = dict(zip(scored.rows, range(len(scored.rows)), strict=True))
+            probabilities = self._probabilities(scored.logits)
             for row in sorted([*found, *scored.errors]):
                 if row in scored.errors:
                     yield Prediction(paths[row], error=scored.errors[row])
                     continue
-                names = embedded.labels
-                if scored.labels is not None:
-                    names = tuple(names[label] for label in scored.labels[found[row]])
-                yield Prediction(paths[row], _ranked(names, scored.logits[found[row]], top_k))
+                at = found[row]
+                own = names if scored.labels is None else tuple(names[label] for label in scored.labels[at])
+                ranked = _ranked(own, scored.logits[at][chosen], probabilities[at][chosen], top_k)
+                yield Prediction(paths[row], ranked)
+
+    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        exact = logits.astype(np.float64)
+        values: NDArray[np.float64]
+        values = scipy.special.softmax(exact, axis=1) if self.trained.single_label else scipy.special.expit(exact)
+        return values
 
     def make_short_list(self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings) -> Calibration:
         """Fit and measure a short list for huge vocabularies, and keep it in the model folder.
@@ -151,11 +200,12 @@ class ZeroShotTagger:
         return make_short_list(self.trained, paths, torch.from_numpy(self.embed(labels).vectors), self.device)
 
 
-def _ranked(labels: tuple[str, ...], logits: NDArray[np.float32], top_k: int) -> tuple[ScoredLabel, ...]:
+def _ranked(
+    labels: tuple[str, ...], logits: NDArray[np.float32], probabilities: NDArray[np.float64], top_k: int
+) -> tuple[ScoredLabel, ...]:
     # Stable: labels of equal score stay in the order they were given.
     order = np.argsort(-logits, kind="stable")[: top_k or len(labels)]
-    scores = 1 / (1 + np.exp(-logits.astype(np.float64).clip(-700, 700)))
-    return tuple(ScoredLabel(labels[index], float(scores[index])) for index in order)
+    return tuple(ScoredLabel(labels[index], float(probabilities[index])) for index in order)
 
 
 def find_images(inputs: Sequence[str]) -> list[Path]:

@@ -21,12 +21,11 @@ from zsmld import console, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.errors import InputError, UsageError
-from zsmld.evaluation import average_precision
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
 from zsmld.training.checkpoint import Checkpoint
 from zsmld.training.feeding import Inputs, PackedTargets, Rows, batches, steps_per_epoch
-from zsmld.training.loss import asymmetric_loss
+from zsmld.training.objective import Objective
 from zsmld.training.step import backward_in_chunks, sample_labels
 
 METRICS_FILE = "metrics.jsonl"
@@ -49,7 +48,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     loss_sum: float = 0.0
-    best_map: float = -1.0
+    best_figure: float = -1.0
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -59,7 +58,8 @@ class Trainer:
 
     Args:
         module: what is trained; parameters under `backbone.` get the backbone's rate.
-        label_embeddings: (L,E) of the seen labels.
+        label_embeddings: (L,E) of the seen labels; None for a closed-set head.
+        objective: the loss, and what chooses the epoch.
         training: the training images.
         validation: images that choose the epoch; None takes the last one.
         settings: see `TrainSettings`.
@@ -69,7 +69,8 @@ class Trainer:
     def __init__(
         self,
         module: MLDecoder | ZeroShotModel,
-        label_embeddings: Tensor,
+        label_embeddings: Tensor | None,
+        objective: Objective,
         training: Part,
         validation: Part | None,
         settings: TrainSettings,
@@ -78,7 +79,8 @@ class Trainer:
         seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
     ) -> None:
         self.module, self.settings, self.folder, self.device = module.to(device), settings, folder, device
-        self.label_embeddings = label_embeddings.to(device)
+        self.label_embeddings = None if label_embeddings is None else label_embeddings.to(device)
+        self.objective = objective
         self.training, self.validation = training, validation
         self.seconds_between_checkpoints = seconds_between_checkpoints
         self.steps = steps_per_epoch(len(training.rows), settings.batch_size)
@@ -132,17 +134,14 @@ class Trainer:
         known = self.training.targets.known(rows)
         known = None if known is None else known.to(self.device)
         words, weights = self.label_embeddings, None
-        if settings.label_sample:
+        if words is not None and settings.label_sample:
             labels, weights = sample_labels(targets, settings.label_sample, seed)
             words, targets = words[labels], targets[:, labels]
             known = None if known is None else known[:, labels]
 
         def cost(logits: Tensor, chunk: slice) -> Tensor:
-            return asymmetric_loss(
-                logits, targets[:, chunk], known=None if known is None else known[:, chunk],
-                weights=None if weights is None else weights[chunk],
-                gamma_negative=settings.gamma_negative, gamma_positive=settings.gamma_positive, margin=settings.margin,
-            )  # fmt: skip
+            sure, counted = None if known is None else known[:, chunk], None if weights is None else weights[chunk]
+            return self.objective.cost(logits, targets[:, chunk], sure, counted)
 
         self.optimizer.zero_grad(set_to_none=True)
         value = backward_in_chunks(self.module, inputs, words, cost)
@@ -162,11 +161,12 @@ class Trainer:
             "loss": progress.loss_sum / self.steps,
             "learning_rate": self.schedule.get_last_lr()[0],
         }
+        figure = self.objective.figure
         if self.validation is not None:
-            record["validation_map"] = self.validate()
+            record[figure] = self.validate()
         # Without validation images every epoch is better than the one before.
-        if self.validation is None or record["validation_map"] > progress.best_map:
-            progress.best_map, progress.best_epoch = record.get("validation_map", -1.0), progress.epoch
+        if self.validation is None or record[figure] > progress.best_figure:
+            progress.best_figure, progress.best_epoch = record.get(figure, -1.0), progress.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.average.module.state_dict().items()}
         progress.history.append(record)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
@@ -174,11 +174,13 @@ class Trainer:
         lines = "".join(files.to_json(line) + "\n" for line in progress.history)
         files.write_text(self.folder / METRICS_FILE, lines)
         if self._patience_is_spent():
-            console.info(f"stopped early: no better validation mAP since epoch {progress.best_epoch + 1}")
+            console.info(
+                f"stopped early: no better validation {self.objective.told} since epoch {progress.best_epoch + 1}"
+            )
 
     @torch.no_grad()
     def validate(self) -> float:
-        """mAP of the seen labels on the validation images, with the averaged weights."""
+        """The objective's figure on the validation images, with the averaged weights."""
         assert self.validation is not None
         self.average.eval()
         rows = self.validation.rows
@@ -186,15 +188,14 @@ class Trainer:
         averaged: Any = self.average.module
         score = averaged.for_inference(self.label_embeddings)
         logits = [score(self.validation.inputs.read(piece).to(self.device)).float().cpu() for piece in pieces]
-        scores, truth = torch.cat(logits).numpy(), self.validation.targets.read(rows).numpy()
+        scores, truth = torch.cat(logits).numpy(), self.validation.targets.read(rows).numpy() > 0
         if not np.isfinite(scores).all():
             raise UsageError(
                 f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,
                 remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
             )  # fmt: skip
         known = self.validation.targets.known(rows)
-        precisions = average_precision(scores, truth, None if known is None else known.numpy())
-        return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else 0.0
+        return self.objective.measure(scores, truth, None if known is None else known.numpy())
 
     def _order(self) -> Rows:
         generator = np.random.default_rng([self.settings.seed, self.progress.epoch])

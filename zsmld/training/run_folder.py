@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.decoder.model_folder import CONFIG, REPORT
+from zsmld.decoder.model_folder import CONFIG, LABELS, REPORT
 from zsmld.decoder.short_list_fit import FILE_NAME as SHORT_LIST
 from zsmld.errors import InputError, UsageError
 from zsmld.settings import TrainSettings
@@ -62,7 +62,7 @@ def is_finished(folder: Path) -> bool:
 
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, METRICS_FILE, RECORD, REPORT, SHORT_LIST):
+    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, REPORT, SHORT_LIST):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -1,0 +1,151 @@
+"""What training reads: labels, vectors and records, checked before anything is written or computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zsmld import console
+from zsmld.datasets.layouts import ReadOptions
+from zsmld.datasets.reading import present, read_dataset
+from zsmld.datasets.records import Dataset
+from zsmld.errors import InputError, UsageError
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.vocabulary import Vocabulary, canonical, read_vocabulary
+from zsmld.settings import TrainSettings
+from zsmld.training import run_folder
+from zsmld.training.feeding import PackedTargets
+from zsmld.training.validation import split_validation
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that training reads, checked: settings, labels, records. No test record is among them.
+
+    Attributes:
+        seen: the labels to train on; the classes of a closed-set head.
+        table: vectors of these and of others; None for a closed-set head.
+    """
+
+    settings: TrainSettings
+    seen: tuple[str, ...]
+    table: LabelEmbeddings | None
+    dataset: Dataset
+    targets: PackedTargets
+    training_rows: NDArray[np.int64]
+    validation_rows: NDArray[np.int64]
+    folder: Path
+
+    def seen_vectors(self) -> Tensor | None:
+        """(L,E) vectors of the seen labels; None for a closed-set head."""
+        return None if self.table is None else torch.from_numpy(self.table.select(self.seen).vectors)
+
+
+def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
+    """Read and check everything.
+
+    Raises:
+        UsageError: settings that do not fit.
+        InputError: labels, vectors or annotations that cannot be used.
+    """
+    _check_kind(settings, table)
+    if settings.annotations is None:
+        raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
+    seen = None if settings.seen is None else read_vocabulary(settings.seen)
+    if not settings.closed_set:
+        if seen is None:
+            raise UsageError("no seen given", remedy="Give --seen FILE, or set it in zsmld.toml.")
+        table = _vectors(settings, seen, table)
+    dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
+    dataset.part("train")
+    dataset = present(dataset.take(~dataset.is_of("test")), allow_missing=settings.allow_missing)
+    if dataset.features is not None and settings.train_backbone:
+        raise UsageError(f"{settings.annotations} has ready-made features: there is no backbone to train along")
+    labels = classes_of(dataset) if seen is None else seen.labels
+    truth, known = dataset.targets(labels), dataset.known(labels)
+    if settings.single_label:
+        dataset.check_one_each(labels)
+    training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
+    _check_positives(truth[training_rows], settings)
+    folder = run_folder.choose_run_folder(settings)
+    return Job(settings, labels, table, dataset, PackedTargets(truth, known), training_rows, validation_rows, folder)
+
+
+def _check_kind(settings: TrainSettings, table: LabelEmbeddings | None) -> None:
+    """Refuse settings of one kind of head with the other."""
+    of_closed_set = {"groups": settings.groups, "single-label": settings.single_label}
+    of_zero_shot = {
+        "control": settings.control,
+        "label-vectors": settings.label_vectors != "centred",
+        "label-sample": settings.label_sample,
+        "embeddings": table is not None,
+    }
+    for name, given in (of_zero_shot if settings.closed_set else of_closed_set).items():
+        if given and settings.closed_set:
+            raise UsageError(f"--{name} has no part in --closed-set: its queries are no words", remedy="Leave it out.")
+        if given:
+            raise UsageError(f"--{name} belongs to a closed-set head", remedy="Add --closed-set.")
+
+
+def _vectors(settings: TrainSettings, seen: Vocabulary, table: LabelEmbeddings | None) -> LabelEmbeddings:
+    if table is None:
+        path = settings.embeddings
+        if not path.exists():
+            raise InputError("no label embeddings", path=path, remedy="Make them with zsmld embed-labels.")
+        table = LabelEmbeddings.load(path)
+    try:
+        table.select(seen.labels)
+    except InputError as error:
+        raise InputError(error.problem, path=settings.seen, remedy=error.remedy) from error
+    return table.shuffled(settings.seed) if settings.control == "shuffled-embeddings" else table
+
+
+def classes_of(dataset: Dataset) -> tuple[str, ...]:
+    """Labels that a training image has, in alphabetical order: test records have no say in it.
+
+    Raises:
+        InputError: there is none.
+    """
+    counts = np.asarray(dataset.positives[dataset.is_of("train")].sum(axis=0)).ravel()
+    labels = [dataset.vocabulary[at] for at in np.flatnonzero(counts)]
+    if not labels:
+        raise InputError("no training image has a label", path=dataset.path)
+    return tuple(sorted(labels, key=lambda label: (canonical(label), label)))
+
+
+def _check_positives(truth: NDArray[np.bool_], settings: TrainSettings) -> None:
+    positives = truth.sum(axis=0)
+    if not positives.any():
+        raise InputError("no training image has any of the seen labels", path=settings.annotations)
+    if (empty := int((positives == 0).sum())) > 0:
+        console.warn(f"{empty} of {len(positives)} seen labels have no training image")
+
+
+def describe(job: Job) -> None:
+    """Say what training would do."""
+    settings, table = job.settings, job.table
+    words = f"{len(job.seen)} classes, closed set"
+    if table is not None:
+        words = f"{len(job.seen)} seen labels, vectors of {table.width} numbers"
+    loss = "softmax cross-entropy, one class an image" if settings.single_label else "asymmetric loss"
+    for line in (
+        f"would train in {job.folder}",
+        f"  {words}" + (" (CONTROL: shuffled)" if settings.control else ""),
+        f"  {len(job.training_rows)} images to train on, {len(job.validation_rows)} to choose the epoch",
+        f"  {told_backbone(job)}",
+        f"  {settings.epochs} epochs of batches of {settings.batch_size}, {loss}, {settings.optimizer}, "
+        f"rate {settings.learning_rate:g}",
+    ):
+        console.info(line)
+
+
+def told_backbone(job: Job) -> str:
+    """Where the tokens come from."""
+    if job.dataset.features is not None:
+        return f"no backbone: ready-made features, {job.dataset.features.tokens} tokens an image"
+    return f"backbone {job.settings.backbone} ({'trained along' if job.settings.train_backbone else 'frozen'})"
