@@ -23,7 +23,6 @@ from zsmld import ZeroShotTagger
 from zsmld.decoder.scoring import photographic
 from zsmld.decoder.short_list import TOP, ShortList
 from zsmld.decoder.short_list_fit import calibrate
-from zsmld.images.opening import open_image
 from zsmld.labels.source_spec import parse_source
 from zsmld.labels.word_files import open_word_source
 from zsmld.prediction.short_lists import PHOTOGRAPHS
@@ -106,7 +105,7 @@ def drawn(inputs: list[str], count: int) -> list[Path]:
 def tokens(tagger: ZeroShotTagger, paths: list[Path]) -> Tensor:
     """(I,T,C)."""
     backbone = photographic(tagger.trained)
-    images = [backbone.preprocess(open_image(path)) for path in paths]
+    images = [backbone.preprocess.open(path) for path in paths]
     return torch.cat([backbone.encode(images[at : at + 16], 16) for at in range(0, len(images), 16)])
 
 

@@ -13,11 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from timm.data import create_transform
 
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
 from zsmld.images import towers
-from zsmld.images.backbones import Backbone, BackboneSpec, Preprocessing, create_backbone, parse_arguments
+from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
 from zsmld.labels import clip_models
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 130, 3), dtype=np.uint8))
@@ -127,15 +126,6 @@ def test_image_size_can_be_changed(name):
     assert backbone.preprocess(PHOTO).shape == (3, 96, 96)
     assert backbone.tokens == {"timm:test_vit": 36, "timm:test_resnet": 9, "open_clip:ViT-B-32": 9}[name]
     assert Backbone.from_config(backbone.to_config()).tokens == backbone.tokens
-
-
-def test_preprocessing_is_that_of_timm_with_the_whole_image():
-    for interpolation in ("bicubic", "bilinear"):
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        theirs = create_transform(
-            (3, 64, 64), mean=mean, std=std, interpolation=interpolation, crop_pct=1.0, crop_mode="squash"
-        )
-        assert torch.equal(Preprocessing(64, mean, std, interpolation)(PHOTO), theirs(PHOTO))
 
 
 def test_mean_and_std_are_the_towers_own_or_those_given():

@@ -78,11 +78,11 @@ def test_a_run_that_was_cut_anywhere_ends_with_the_same_bits(tmp_path, monkeypat
     step = cut._train_step
     taken = []
 
-    def stopping(rows):
+    def stopping(*given):
         if len(taken) == stop_at:
             raise Stopped
-        taken.append(rows)
-        return step(rows)
+        taken.append(given)
+        return step(*given)
 
     monkeypatch.setattr(cut, "_train_step", stopping)
     with pytest.raises(Stopped):
@@ -95,6 +95,15 @@ def test_a_run_that_was_cut_anywhere_ends_with_the_same_bits(tmp_path, monkeypat
     assert all(torch.equal(chosen[name], whole[name]) for name in whole)
     metrics = [(tmp_path / name / loop.METRICS_FILE).read_bytes() for name in ("whole", "cut")]
     assert metrics[0] == metrics[1]
+
+
+def test_every_step_is_augmented_by_a_seed_of_its_own(tmp_path):
+    seeds = []
+    run = trainer(tmp_path, epochs=2, validate=False)
+    read = run.training.inputs.read
+    run.training.inputs.read = lambda rows, augmentation_seed=None: (seeds.append(augmentation_seed), read(rows))[1]
+    run.fit()
+    assert len(set(seeds)) == len(seeds) == 12
 
 
 def test_another_seed_gives_other_weights_and_the_same_seed_the_same(tmp_path):
@@ -183,8 +192,8 @@ def test_a_step_takes_the_labels_of_its_images_and_those_drawn_along(tmp_path):
     run.module.train()
     rows = np.array([0])
     of_image = run.training.targets.read(rows)[0] > 0
-    seed = run._seed_of_step()
-    loss = run._train_step(rows)
+    seed = run._seed_of_step(0)
+    loss = run._train_step(*run._read((0, rows)))
     labels, weights = sample_labels(run.training.targets.read(rows), 1, seed)
     targets = run.training.targets.read(rows)[:, labels]
     assert loss == pytest.approx(float(asymmetric_loss(logits[0].detach(), targets, weights=weights)))

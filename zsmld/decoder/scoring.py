@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,11 @@ from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.short_list import ShortList
 from zsmld.decoder.short_list_fit import Calibration
 from zsmld.errors import InputError
+from zsmld.images.ahead import ahead
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features, GivenTokens
-from zsmld.images.opening import ImageError, open_image
+from zsmld.images.opening import ImageError
 from zsmld.images.token_cache import TokenCache, TokenStore
-
-_DECODING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -95,20 +95,21 @@ def score_files(
     backbone = photographic(trained)
     score = _head(trained, label_embeddings, device)
     best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
-    with ThreadPoolExecutor(_DECODING_THREADS) as pool, console.progress("scoring", len(paths)) as meter:
 
-        def decode(path: Path) -> Tensor | ImageError:
-            try:
-                return backbone.preprocess(open_image(path))
-            except ImageError as error:
-                return error
+    def decode(path: Path) -> Tensor | ImageError:
+        try:
+            return backbone.preprocess.open(path)
+        except ImageError as error:
+            return error
 
+    decoding = ahead(decode, paths, count=batch_size)
+    with console.progress("scoring", len(paths)) as meter, closing(decoding):
         for start in range(0, len(paths), batch_size):
-            decoded = dict(enumerate(pool.map(decode, paths[start : start + batch_size]), start=start))
+            decoded = dict(enumerate(itertools.islice(decoding, batch_size), start=start))
             images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
             labels, logits = None, np.empty((0, _columns(trained, label_embeddings)), dtype=np.float32)
             if images:
-                tokens = _encoded(backbone, list(images.values()), batch_size, device)
+                tokens = backbone.encode_filled(list(images.values()), batch_size)
                 if best is None:
                     logits = _numbers(score(tokens))[: len(images)]
                 else:
@@ -150,16 +151,6 @@ def _check_kind(trained: TrainedModel, dataset: Dataset) -> None:
     if dataset.features.channels != backbone.channels:
         problem = f"has tokens of {dataset.features.channels} numbers, the model takes {backbone.channels}"
         raise InputError(problem, path=dataset.path)
-
-
-@torch.inference_mode()
-def _encoded(backbone: Backbone, images: list[Tensor], batch_size: int, device: torch.device) -> Tensor:
-    """Tokens (batch_size,T,C); those behind the images are of blank ones."""
-    # Filled up to the full batch: the arithmetic of a matrix product depends on its shape in the last bits, and a
-    # photograph's scores must not depend on how many others were given along with it.
-    filled = torch.stack(images + [torch.zeros_like(images[0])] * (batch_size - len(images)))
-    tokens: Tensor = backbone(filled.to(device))
-    return tokens
 
 
 def _numbers(logits: Tensor) -> NDArray[np.float32]:

@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from zsmld import files
 from zsmld.errors import InputError, UsageError
 from zsmld.images import towers
+from zsmld.images.preprocessing import PIXELS, Preprocessing
 from zsmld.tensors import content_digest
 
 
@@ -40,39 +39,6 @@ class BackboneSpec:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     image_size: int | None = None
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a photograph becomes a tensor: the whole of it squeezed to a square, then normalised.
-
-    Towers are published with a centre crop, which is right for one object in the middle. Labels of a whole
-    photograph are about its borders too, so it is squeezed, as ML-Decoder's published preprocessing does. Size,
-    interpolation, mean and standard deviation are the tower's own.
-    """
-
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bicubic"
-
-    def __post_init__(self) -> None:
-        if self.interpolation.upper() not in Image.Resampling.__members__:
-            raise UsageError(f"interpolation {self.interpolation!r} is unknown")
-        if not isinstance(self.image_size, int) or self.image_size < 1:
-            raise UsageError(f"image size {self.image_size!r} is not a number of pixels")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
-                raise UsageError(f"--{name} is {','.join(map(str, values))}, expected one number or three")
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        """PIL image → (3,H,W) float32; the same numbers as timm's transform with `crop_mode="squash"`."""
-        # numpy, not torch: this runs in several threads, each of which would start torch's thread pool again.
-        side = (self.image_size, self.image_size)
-        squeezed = image.resize(side, Image.Resampling[self.interpolation.upper()])
-        pixels = np.asarray(squeezed, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
-        centred = pixels - np.array(self.mean, dtype=np.float32).reshape(3, 1, 1)
-        return torch.from_numpy(np.ascontiguousarray(centred / np.array(self.std, dtype=np.float32).reshape(3, 1, 1)))
 
 
 def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
@@ -144,17 +110,20 @@ class Backbone(nn.Module):
         return feature_map.flatten(2).transpose(1, 2)
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Tensor], batch_size: int) -> Tensor:
-        """Tokens (n,T,C), float32 on the CPU, of up to `batch_size` images (3,H,W), computed as one full batch.
+    def encode_filled(self, images: Sequence[Tensor], batch_size: int) -> Tensor:
+        """Tokens (batch_size,T,C) of n images (3,H,W); those behind the first n are of blank ones.
 
-        The last bits of a matrix product depend on its shape, and the tokens of an image must not depend on how
-        many others were given along with it: the batch is filled up with blank images.
+        The last bits of a matrix product depend on its shape, and what comes of an image must not depend on how many
+        others were given along with it: the batch is filled up.
         """
         blank = torch.zeros_like(images[0])
         filled = torch.stack([*images, *[blank] * (batch_size - len(images))])
-        device = next(self.parameters()).device
-        tokens: Tensor = self(filled.to(device))
-        return tokens[: len(images)].float().cpu()
+        tokens: Tensor = self(filled.to(next(self.parameters()).device))
+        return tokens
+
+    def encode(self, images: Sequence[Tensor], batch_size: int) -> Tensor:
+        """Tokens (n,T,C), float32 on the CPU, of up to `batch_size` images (3,H,W), computed as one full batch."""
+        return self.encode_filled(images, batch_size)[: len(images)].float().cpu()
 
     @property
     def fingerprint(self) -> str:
@@ -163,7 +132,7 @@ class Backbone(nn.Module):
         Same to the bit for the same machine, versions and batch size; elsewhere up to rounding.
         """
         weights = {name: tensor.detach().cpu().numpy() for name, tensor in self.tower.state_dict().items()}
-        return content_digest(weights, {"config": files.to_json(self.config)})
+        return content_digest(weights, {"config": files.to_json(self.config), "pixels": PIXELS})
 
     def to_config(self) -> dict[str, Any]:
         """JSON values that `from_config` builds the same architecture from, without its weights."""

@@ -73,13 +73,22 @@ def read_image(path: str | Path) -> bytes:
     return data
 
 
-def decode_image(data: bytes, path: str | Path) -> Image.Image:
-    """`open_image` on bytes that were read already; `path` is for the message."""
+def decode_image(data: bytes, path: str | Path, *, needed: int | None = None) -> Image.Image:
+    """`open_image` on bytes that were read already.
+
+    Args:
+        data: of the file.
+        path: for the message.
+        needed: decode a JPEG at a half, a quarter or an eighth of its size where both sides still have as many pixels.
+    """
     if not data:
         raise ImageError("is empty", path=path)
     try:
         with _no_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image, path)
+            if needed is not None and image.format == "JPEG":
+                # The mode it has: another one would be converted to in another way than at full size.
+                image.draft(image.mode, (needed, needed))
             # First of all: some formats only know their mode and their EXIF block when they are decoded.
             image.load()
             return _upright(_rgb(image), _orientation(image))
@@ -108,7 +117,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_8_bit(image)
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        # Converting copies, even from RGB to RGB.
+        return image if image.mode == "RGB" else image.convert("RGB")
     # Over white, as a viewer shows it; dropping alpha would bring out colours that nobody is meant to see.
     layered = image.convert("RGBA")
     white = Image.new("RGB", layered.size, "white")

@@ -11,9 +11,7 @@ behind it. Processes that fill the tokens of the same backbone take turns; reade
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +24,10 @@ from torch import Tensor
 
 from zsmld import console, files
 from zsmld.errors import EnvironmentFailure, InputError
+from zsmld.images.ahead import ahead
 from zsmld.images.backbones import Backbone
 from zsmld.images.known_files import KnownFiles
-from zsmld.images.opening import ImageError, decode_image, read_image
+from zsmld.images.opening import ImageError, read_image
 from zsmld.images.token_store import Place, Shards, TokenStore
 
 __all__ = ["TokenCache", "TokenStore"]
@@ -36,7 +35,6 @@ __all__ = ["TokenCache", "TokenStore"]
 SHARD_IMAGES = 1024
 SECONDS_BETWEEN_SHARDS = 60.0
 _SECONDS_BETWEEN_TRIES = 0.5
-_THREADS = 4
 
 
 class TokenCache:
@@ -119,8 +117,10 @@ class _Filling:
         """Digest by row, None where there is an error instead."""
         digests: list[str | None] = []
         errors: dict[int, ImageError] = {}
-        with console.progress("computing tokens", len(paths)) as meter, closing(self._read(paths)) as read:
-            for row, (path, found) in enumerate(read):
+        # Two batches at most are decoded ahead of the one that is computed.
+        read = ahead(self._open, paths, count=2 * self.batch_size)
+        with console.progress("computing tokens", len(paths)) as meter, closing(read):
+            for row, (path, found) in enumerate(zip(paths, read, strict=True)):
                 if isinstance(found, ImageError):
                     errors[row] = found
                     digests.append(None)
@@ -130,22 +130,6 @@ class _Filling:
                 meter.advance()
             self._encode()
         return digests, errors
-
-    def _read(self, paths: Sequence[Path]) -> Generator[tuple[Path, _Read | ImageError]]:
-        """In the order of `paths`; two batches at most are decoded ahead of the one that is computed."""
-        ahead: deque[tuple[Path, Future[_Read | ImageError]]] = deque()
-        pool = ThreadPoolExecutor(_THREADS)
-        try:
-            for path in paths:
-                ahead.append((path, pool.submit(self._open, path)))
-                if len(ahead) > 2 * self.batch_size:
-                    done, future = ahead.popleft()
-                    yield done, future.result()
-            while ahead:
-                done, future = ahead.popleft()
-                yield done, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _open(self, path: Path) -> _Read | ImageError:
         try:
@@ -158,7 +142,7 @@ class _Filling:
             digest = files.digest_bytes(data)
             if self._is_there(digest):
                 return _Read(digest, state)
-            return _Read(digest, state, self.backbone.preprocess(decode_image(data, path)))
+            return _Read(digest, state, self.backbone.preprocess.decode(data, path))
         except ImageError as error:
             return error
 

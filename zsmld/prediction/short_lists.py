@@ -16,7 +16,7 @@ from zsmld.decoder.short_list import TOP
 from zsmld.decoder.short_list_fit import Calibration, calibrate
 from zsmld.errors import UsageError
 from zsmld.images.backbones import Backbone
-from zsmld.images.opening import ImageError, open_image
+from zsmld.images.opening import ImageError
 
 # A vocabulary from which on `auto` uses a short list.
 LARGE = 10_000
@@ -81,7 +81,7 @@ def _tokens(backbone: Backbone, paths: Sequence[Path]) -> Tensor:
     images = []
     for path in paths:
         try:
-            images.append(backbone.preprocess(open_image(path)))
+            images.append(backbone.preprocess.open(path))
         except ImageError as error:
             console.warn(f"left out: {error}")
     parts = [backbone.encode(images[at : at + _AT_ONCE], _AT_ONCE) for at in range(0, len(images), _AT_ONCE)]

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features
-from zsmld.images.opening import open_image
 from zsmld.images.token_cache import TokenStore
 
 Rows = NDArray[np.int64]
@@ -57,7 +56,7 @@ class DecodedImages:
 
     def read(self, rows: Rows, augmentation_seed: int | None = None) -> Tensor:
         """(B,3,H,W); in training half of the images are mirrored left to right."""
-        decoded = self.pool.map(lambda row: self.backbone.preprocess(open_image(self.paths[row])), rows)
+        decoded = self.pool.map(lambda row: self.backbone.preprocess.open(self.paths[row]), rows)
         images = torch.stack(list(decoded))
         if augmentation_seed is None:
             return images

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from zsmld import console, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.errors import InputError, UsageError
+from zsmld.images.ahead import ahead
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
 from zsmld.training.checkpoint import Checkpoint
@@ -112,30 +114,38 @@ class Trainer:
     def _train_epoch(self, meter: console.Meter) -> None:
         self.module.train()
         saved = time.monotonic()
-        for step, rows in batches(self._order(), self.settings.batch_size, self.progress.step):
-            loss = self._train_step(rows)
-            if not math.isfinite(loss):
-                raise UsageError(
-                    f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {step + 1}", path=self.folder,
-                    remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
-                )  # fmt: skip
-            self.progress.loss_sum += loss
-            self.progress.step = step + 1
-            meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, loss {loss:.4f}")
-            if time.monotonic() - saved >= self.seconds_between_checkpoints and self.progress.step < self.steps:
-                self.save()
-                saved = time.monotonic()
+        steps = batches(self._order(), self.settings.batch_size, self.progress.step)
+        # The next batch is read while this one is trained on.
+        with closing(ahead(self._read, steps, count=1, threads=1)) as reading:
+            for step, rows, inputs in reading:
+                loss = self._train_step(step, rows, inputs)
+                self._check_loss(loss, step)
+                self.progress.loss_sum += loss
+                self.progress.step = step + 1
+                meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, loss {loss:.4f}")
+                if time.monotonic() - saved >= self.seconds_between_checkpoints and self.progress.step < self.steps:
+                    self.save()
+                    saved = time.monotonic()
 
-    def _train_step(self, rows: Rows) -> float:
+    def _check_loss(self, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {step + 1}", path=self.folder,
+                remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
+            )  # fmt: skip
+
+    def _read(self, step: tuple[int, Rows]) -> tuple[int, Rows, Tensor]:
+        return *step, self.training.inputs.read(step[1], augmentation_seed=self._seed_of_step(step[0]))
+
+    def _train_step(self, step: int, rows: Rows, inputs: Tensor) -> float:
         settings = self.settings
-        seed = self._seed_of_step()
-        inputs = self.training.inputs.read(rows, augmentation_seed=seed).to(self.device)
+        inputs = inputs.to(self.device)
         targets = self.training.targets.read(rows).to(self.device)
         known = self.training.targets.known(rows)
         known = None if known is None else known.to(self.device)
         words, weights = self.label_embeddings, None
         if words is not None and settings.label_sample:
-            labels, weights = sample_labels(targets, settings.label_sample, seed)
+            labels, weights = sample_labels(targets, settings.label_sample, self._seed_of_step(step))
             words, targets = words[labels], targets[:, labels]
             known = None if known is None else known[:, labels]
 
@@ -201,8 +211,8 @@ class Trainer:
         generator = np.random.default_rng([self.settings.seed, self.progress.epoch])
         return self.training.rows[generator.permutation(len(self.training.rows))]
 
-    def _seed_of_step(self) -> int:
-        sequence = np.random.SeedSequence([self.settings.seed, self.progress.epoch, self.progress.step])
+    def _seed_of_step(self, step: int) -> int:
+        sequence = np.random.SeedSequence([self.settings.seed, self.progress.epoch, step])
         return int(sequence.generate_state(1)[0])
 
     def _patience_is_spent(self) -> bool:
