@@ -4,20 +4,28 @@ Two comparisons. Zero-shot: against `layer.py`, and against the published comput
 every image, and the readout in a loop over labels. Closed-set with a query a class: against timm's head, called through
 its layer, as its `TransformerDecoder` fails on this PyTorch. Contenders take turns; ratios are medians of the rounds'.
 
-    python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu]
+--grid full takes all of N in 1 to 21,000, T in 1 to 576, B in 1, 8 and 32 against `layer.py` alone, with the memory that
+each needs above what is given and what is returned (Linux), and draws how both grow.
+
+    python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu] [--plots FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import itertools
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import timm
 import torch
+from svg_plot import Panel, draw
 from timm.layers.ml_decoder import MLDecoder as TimmDecoder
 from torch import Tensor
 
@@ -27,10 +35,11 @@ from zsmld.decoder.readout import SharedReadout
 
 C, E, D, F, H = 2048, 300, 768, 2048, 8
 HEAD = [(925, 49, 1), (925, 49, 8), (5_000, 49, 1), (21_000, 49, 1)]
-GRID = itertools.product((1, 20, 81, 925, 5_000, 21_000), (1, 49, 196, 576), (1, 8, 32))
-# Beyond it a round takes minutes, and what the plain layer keeps at once does not fit into memory.
+FULL = list(itertools.product((1, 20, 81, 925, 5_000, 21_000), (1, 49, 196, 576), (1, 8, 32)))
+# Images × labels beyond which the plain layer gets its images in parts: what it keeps at once would not fit into memory.
 MOST = 42_000
-FULL = [sizes for sizes in GRID if sizes[0] * sizes[2] <= MOST]
+# And beyond which a round takes a minute.
+LARGE = 10 * MOST
 Contenders = dict[str, Callable[[], Tensor]]
 
 
@@ -41,19 +50,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--plots", type=Path, help="folder for inference.svg")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     machine = torch.cuda.get_device_name() if arguments.device != "cpu" else f"{arguments.threads} threads"
     print(f"{platform.machine()}, {machine}, torch {torch.__version__}, timm {timm.__version__}, D {D}, F {F}, H {H}\n")
     with torch.inference_mode():
-        grid = FULL if arguments.grid == "full" else HEAD
-        print(
-            "| N | T | B | ms | x published | x plain | form | arithmetic | largest difference |\n" + "|---" * 9 + "|"
-        )
-        for sizes in grid:
-            print(zero_shot(*sizes, arguments.rounds, arguments.device), flush=True)
-        if arguments.grid == "head":
+        if arguments.grid == "full":
+            whole_grid(arguments)
+        else:
+            print(
+                "| N | T | B | ms | x published | x plain | form | arithmetic | largest difference |\n"
+                + "|---" * 9
+                + "|"
+            )
+            for sizes in HEAD:
+                print(zero_shot(*sizes, arguments.rounds, arguments.device), flush=True)
             print("\n| N | T | B | ms | x timm | largest difference |\n" + "|---" * 6 + "|")
             for sizes in HEAD[:2]:
                 print(closed_set(*sizes, arguments.rounds, arguments.device), flush=True)
@@ -77,6 +90,79 @@ def zero_shot(queries: int, tokens: int, images: int, rounds: int, device: str) 
         f"| {queries} | {tokens} | {images} | {1e3 * statistics.median(seconds['ours']):.1f} | "
         f"{ratio(seconds, 'published')} | {ratio(seconds, 'plain')} | {form} | {done:.0%} | {difference:.0e} |"
     )
+
+
+def whole_grid(arguments: argparse.Namespace) -> None:
+    """A row for each point, against `layer.py`; and the plots."""
+    print("| N | T | B | form | ms | x plain | MiB | plain, MiB | largest difference |\n" + "|---" * 9 + "|")
+    found: dict[tuple[int, int, int], dict[str, tuple[float, float]]] = {}
+    head = MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F).to(arguments.device)
+    as_if_trained(head)
+    for queries, tokens, images in FULL:
+        words = torch.randn(queries, E, device=arguments.device)
+        x = torch.randn(images, tokens, C, device=arguments.device)
+        score = head.for_inference(words)
+        score(x[:1])  # what depends on the vocabulary alone
+        at_once = max(MOST // queries, 1)
+        contenders: Contenders = {
+            "ours": partial(score, x),
+            "plain": lambda x=x, words=words, at_once=at_once: torch.cat(  # type: ignore[misc]
+                [head(part, words) for part in torch.split(x, at_once)]
+            ),
+        }
+        large = queries * images > LARGE
+        seconds, _ = measured(contenders, 1 if large else arguments.rounds, arguments.device)
+        needs = {name: working_memory(contender) for name, contender in contenders.items()}
+        difference = (contenders["ours"]() - contenders["plain"]()).abs().max().item()
+        found[queries, tokens, images] = {
+            name: (1e3 * statistics.median(seconds[name]), needs[name]) for name in contenders
+        }
+        print(
+            f"| {queries} | {tokens} | {images} | {inference.cheapest_form(queries, tokens, D, F, H)} | "
+            f"{1e3 * statistics.median(seconds['ours']):.1f} | {ratio(seconds, 'plain')} | {needs['ours']:.0f} | "
+            f"{needs['plain']:.0f} | {difference:.0e} |", flush=True,
+        )  # fmt: skip
+    if arguments.plots is not None:
+        (arguments.plots / "inference.svg").write_text(draw(growth(found), columns=3), "utf-8")
+
+
+def growth(found: dict[tuple[int, int, int], dict[str, tuple[float, float]]]) -> list[Panel]:
+    """Time and memory against N, T and B, the other two held."""
+    held = {
+        0: ("N (T 49, B 8)", (None, 49, 8)),
+        1: ("T (N 925, B 8)", (925, None, 8)),
+        2: ("B (N 925, T 49)", (925, 49, None)),
+    }
+    panels = []
+    for figure, title in enumerate(("ms", "MiB above input and output")):
+        for axis, (label, wanted) in held.items():
+            series: dict[str, list[tuple[float, float]]] = {"rearranged (for_inference)": [], "plain (layer.py)": []}
+            for sizes, values in found.items():
+                if all(own == size for own, size in zip(wanted, sizes, strict=True) if own is not None):
+                    for name, key in zip(series, ("ours", "plain"), strict=True):
+                        series[name].append((sizes[axis], values[key][figure]))
+            panels.append(Panel(f"{title} against {label[0]}", label, title, series))
+    return panels
+
+
+def working_memory(contender: Callable[[], Tensor]) -> float:
+    """MiB that a call adds to the memory of this process at the highest, above what it returns; 0 but on Linux."""
+    peak = Path("/proc/self/clear_refs")
+    if not peak.exists():
+        return 0.0
+    contender()  # memory that the allocator keeps from before is used again, and counted as it is
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    peak.write_text("5")  # the highest so far is forgotten
+    before = status("VmRSS")
+    returned = contender()
+    return max(status("VmHWM") - before - returned.numel() * returned.element_size() / 2**20, 0.0)
+
+
+def status(key: str) -> float:
+    """MiB of the memory of this process, by the name that Linux has for it."""
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(key))
+    return int(line.split()[1]) / 1024
 
 
 def closed_set(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from zsmld.decoder.head import MLDecoder
 
 # Rows (images × queries) of a matrix product: enough for its full rate, few enough to stay in the cache.
-ROWS = 512
+ROWS = 1024
 # Tokens of all images that are worked on.
-TOKENS = 4096
+TOKENS = 2048
 # Below it, a product has too few rows in each image for the folded form.
 _FEWEST_QUERIES = 16
 # What another form than the direct one must save at least, by the count of multiplications: its products are smaller.
@@ -75,19 +75,26 @@ class InferenceHead:
         tokens = self.head.as_sequence(tokens)
         queries, (width, feed_forward) = len(self.queries), self.layer.contract.weight.shape
         form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
-        at_once = -(-queries // -(-queries // ROWS))  # chunks of one size
-        images = max(min(ROWS // at_once, TOKENS // tokens.shape[1]), 1)
-        return torch.cat([self._score(part, at_once, form) for part in torch.split(tokens, images)])
+        # What a label gathers is as wide as D for each head.
+        rows = ROWS // 2 if form == "gathered" else ROWS
+        at_once = -(-queries // -(-queries // rows))  # chunks of one size
+        images = max(min(rows // at_once, TOKENS // tokens.shape[1]), 1)
+        images = -(-len(tokens) // -(-len(tokens) // images))  # of one size, too
+        # Made before all else: small tensors that outlive a chunk would take their place in the holes that its large
+        # ones leave, which then no longer fit there.
+        slots = self.queries.new_empty(len(tokens), queries * self.head.readout.per_query)
+        for part, own in zip(torch.split(tokens, images), torch.split(slots, images), strict=True):
+            self._score(part, own, at_once, form)
+        return self.head.readout.finished(slots)
 
-    def _score(self, tokens: Tensor, at_once: int, form: Form) -> Tensor:
-        """Logits (b,L) of some images."""
+    def _score(self, tokens: Tensor, slots: Tensor, at_once: int, form: Form) -> None:
+        """Fill the slots of some images, (b,N) or those of as many groups."""
         memory = torch.relu(self.head.embed_tokens(tokens))  # (b,T,D)
         decode = {"direct": self.direct, "folded": self._folded, "gathered": self._gathered}[form](memory)
-        parts = []
+        each = self.head.readout.per_query
         for start in range(0, len(self.queries), at_once):
             chunk = slice(start, start + at_once)
-            parts.append(self.read_out(decode(chunk), chunk))
-        return self.head.readout.joined(parts)
+            slots[:, start * each : (start + at_once) * each] = self.read_out(decode(chunk), chunk)
 
     def read_out(self, decoded: Tensor, chunk: Chunk) -> Tensor:
         """What `direct` gave (b,n,D) → the readout's part of it."""
@@ -127,9 +134,10 @@ class InferenceHead:
         probes, values = self._probes, attention.value.weight.view(attention.heads, -1, memory.shape[2])
 
         def decode(chunk: Chunk) -> Tensor:
-            asked = probes[:, chunk].flatten(0, 1).expand(len(memory), -1, -1)  # (b,Hn,D)
-            weights = torch.softmax(torch.bmm(asked, memory.transpose(1, 2)), dim=-1)  # (b,Hn,T)
-            gathered = torch.bmm(weights, memory).view(len(memory), attention.heads, -1, memory.shape[2])  # (b,H,n,D)
+            weights = torch.softmax(F.linear(memory, probes[:, chunk].flatten(0, 1)), dim=1)  # (b,T,Hn)
+            gathered = torch.bmm(weights.transpose(1, 2), memory).view(
+                len(memory), attention.heads, -1, memory.shape[2]
+            )  # (b,H,n,D)
             by_head = gathered.transpose(0, 1).flatten(1, 2) @ values.transpose(1, 2)  # (H,bn,D/H)
             attended = by_head.transpose(0, 1).reshape(len(memory), -1, memory.shape[2])  # (b,n,D)
             # The weights of a label add up to 1, and so the values' bias is added once.

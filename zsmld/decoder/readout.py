@@ -5,8 +5,6 @@ Shapes: B images, L labels, D width, K groups of G classes, N classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -16,22 +14,23 @@ class SharedReadout(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.per_query = 1
         self.linear = nn.Linear(width, 1)
         nn.init.xavier_normal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, decoded: Tensor) -> Tensor:
         """(B,L,D) → logits (B,L)."""
-        return self.joined([self.part(decoded, slice(None))])
+        return self.part(decoded, slice(None))
 
     def part(self, decoded: Tensor, queries: slice | Tensor) -> Tensor:  # noqa: ARG002
         """(B,n,D) of some of the queries → their logits (B,n)."""
         logits: Tensor = self.linear(decoded).squeeze(-1)
         return logits
 
-    def joined(self, parts: Sequence[Tensor]) -> Tensor:
-        """The parts of all queries → logits (B,L)."""
-        return torch.cat(list(parts), dim=1)
+    def finished(self, slots: Tensor) -> Tensor:
+        """The parts of all queries, side by side → logits (B,L)."""
+        return slots
 
 
 class GroupReadout(nn.Module):
@@ -42,20 +41,20 @@ class GroupReadout(nn.Module):
 
     def __init__(self, groups: int, width: int, num_classes: int) -> None:
         super().__init__()
-        self.num_classes = num_classes
-        self.weight = nn.Parameter(torch.empty(groups, width, -(-num_classes // groups)))
+        self.num_classes, self.per_query = num_classes, -(-num_classes // groups)
+        self.weight = nn.Parameter(torch.empty(groups, width, self.per_query))
         self.bias = nn.Parameter(torch.zeros(num_classes))
         nn.init.xavier_normal_(self.weight)
 
     def forward(self, decoded: Tensor) -> Tensor:
         """(B,K,D) → logits (B,N)."""
-        return self.joined([self.part(decoded, slice(None))])
+        return self.finished(self.part(decoded, slice(None)))
 
     def part(self, decoded: Tensor, queries: slice | Tensor) -> Tensor:
         """(B,n,D) of some of the groups → (B,nG), as one batched matrix product over the groups."""
         by_group = torch.bmm(decoded.transpose(0, 1), self.weight[queries])  # (n,B,D) · (n,D,G) → (n,B,G)
         return by_group.transpose(0, 1).flatten(1)
 
-    def joined(self, parts: Sequence[Tensor]) -> Tensor:
-        """The parts of all groups → logits (B,N)."""
-        return torch.cat(list(parts), dim=1)[:, : self.num_classes] + self.bias
+    def finished(self, slots: Tensor) -> Tensor:
+        """The parts of all groups, side by side → logits (B,N)."""
+        return slots[:, : self.num_classes] + self.bias
