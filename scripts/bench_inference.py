@@ -4,8 +4,8 @@ Two comparisons. Zero-shot: against `layer.py`, and against the published comput
 every image, and the readout in a loop over labels. Closed-set with a query a class: against timm's head, called through
 its layer, as its `TransformerDecoder` fails on this PyTorch. Contenders take turns; ratios are medians of the rounds'.
 
---grid full takes all of N in 1 to 21,000, T in 1 to 576, B in 1, 8 and 32 against `layer.py` alone, with the memory that
-each needs above what is given and what is returned (Linux), and draws how both grow.
+--grid full takes all of N in 1 to 21,000, T in 1 to 576, B in 1, 8 and 32 against `layer.py` alone, with the memory
+that each needs above what is given and what is returned (Linux), and draws how both grow.
 
     python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu] [--plots FOLDER]
 """
@@ -36,7 +36,7 @@ from zsmld.decoder.readout import SharedReadout
 C, E, D, F, H = 2048, 300, 768, 2048, 8
 HEAD = [(925, 49, 1), (925, 49, 8), (5_000, 49, 1), (21_000, 49, 1)]
 FULL = list(itertools.product((1, 20, 81, 925, 5_000, 21_000), (1, 49, 196, 576), (1, 8, 32)))
-# Images × labels beyond which the plain layer gets its images in parts: what it keeps at once would not fit into memory.
+# Images × labels beyond which the plain layer gets its images in parts: it keeps more than fits into memory at once.
 MOST = 42_000
 # And beyond which a round takes a minute.
 LARGE = 10 * MOST

@@ -76,7 +76,7 @@ class InferenceHead:
         queries, (width, feed_forward) = len(self.queries), self.layer.contract.weight.shape
         form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
         # What a label gathers is as wide as D for each head.
-        rows = ROWS // 2 if form == "gathered" else ROWS
+        rows = max(ROWS // 2, 1) if form == "gathered" else ROWS
         at_once = -(-queries // -(-queries // rows))  # chunks of one size
         images = max(min(rows // at_once, TOKENS // tokens.shape[1]), 1)
         images = -(-len(tokens) // -(-len(tokens) // images))  # of one size, too
@@ -135,9 +135,8 @@ class InferenceHead:
 
         def decode(chunk: Chunk) -> Tensor:
             weights = torch.softmax(F.linear(memory, probes[:, chunk].flatten(0, 1)), dim=1)  # (b,T,Hn)
-            gathered = torch.bmm(weights.transpose(1, 2), memory).view(
-                len(memory), attention.heads, -1, memory.shape[2]
-            )  # (b,H,n,D)
+            gathered = torch.bmm(weights.transpose(1, 2), memory)  # (b,Hn,D)
+            gathered = gathered.view(len(memory), attention.heads, -1, memory.shape[2])  # (b,H,n,D)
             by_head = gathered.transpose(0, 1).flatten(1, 2) @ values.transpose(1, 2)  # (H,bn,D/H)
             attended = by_head.transpose(0, 1).reshape(len(memory), -1, memory.shape[2])  # (b,n,D)
             # The weights of a label add up to 1, and so the values' bias is added once.
