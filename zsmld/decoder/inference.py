@@ -134,8 +134,9 @@ class InferenceHead:
         probes, values = self._probes, attention.value.weight.view(attention.heads, -1, memory.shape[2])
 
         def decode(chunk: Chunk) -> Tensor:
-            weights = torch.softmax(F.linear(memory, probes[:, chunk].flatten(0, 1)), dim=1)  # (b,T,Hn)
-            gathered = torch.bmm(weights.transpose(1, 2), memory)  # (b,Hn,D)
+            asked = probes[:, chunk].flatten(0, 1).expand(len(memory), -1, -1)  # (b,Hn,D)
+            weights = torch.softmax(torch.bmm(asked, memory.transpose(1, 2)), dim=-1)  # (b,Hn,T)
+            gathered = torch.bmm(weights, memory)  # (b,Hn,D)
             gathered = gathered.view(len(memory), attention.heads, -1, memory.shape[2])  # (b,H,n,D)
             by_head = gathered.transpose(0, 1).flatten(1, 2) @ values.transpose(1, 2)  # (H,bn,D/H)
             attended = by_head.transpose(0, 1).reshape(len(memory), -1, memory.shape[2])  # (b,n,D)
