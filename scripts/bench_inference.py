@@ -7,12 +7,14 @@ its layer, as its `TransformerDecoder` fails on this PyTorch. Contenders take tu
 --grid full takes all of N in 1 to 21,000, T in 1 to 576, B in 1, 8 and 32 against `layer.py` alone, with the memory
 that each needs above what is given and what is returned (Linux), and draws how both grow.
 
-    python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu] [--plots FOLDER]
+    python scripts/bench_inference.py [--grid head|full] [--rounds 7] [--threads 2] [--device cpu] [--dtype float32]
+        [--compile] [--plots FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import ctypes
 import gc
 import itertools
@@ -38,8 +40,8 @@ HEAD = [(925, 49, 1), (925, 49, 8), (5_000, 49, 1), (21_000, 49, 1)]
 FULL = list(itertools.product((1, 20, 81, 925, 5_000, 21_000), (1, 49, 196, 576), (1, 8, 32)))
 # Images × labels beyond which the plain layer gets its images in parts: it keeps more than fits into memory at once.
 MOST = 42_000
-# And beyond which a round takes a minute.
-LARGE = 10 * MOST
+# And beyond which there is one round: it takes up to a minute.
+LARGE = 2 * MOST
 Contenders = dict[str, Callable[[], Tensor]]
 
 
@@ -50,6 +52,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--compile", action="store_true", help="torch.compile of layer.py as one more contender")
     parser.add_argument("--plots", type=Path, help="folder for inference.svg")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -60,35 +64,39 @@ def main() -> None:
         if arguments.grid == "full":
             whole_grid(arguments)
         else:
-            print(
-                "| N | T | B | ms | x published | x plain | form | arithmetic | largest difference |\n"
-                + "|---" * 9
-                + "|"
-            )
+            compiled = "| x compiled " if arguments.compile else ""
+            titles = f"| N | T | B | ms | x plain | x published {compiled}| form | arithmetic | largest difference |"
+            print(titles + "\n" + "|---" * (titles.count("|") - 1) + "|")
             for sizes in HEAD:
-                print(zero_shot(*sizes, arguments.rounds, arguments.device), flush=True)
+                print(zero_shot(*sizes, arguments), flush=True)
             print("\n| N | T | B | ms | x timm | largest difference |\n" + "|---" * 6 + "|")
             for sizes in HEAD[:2]:
                 print(closed_set(*sizes, arguments.rounds, arguments.device), flush=True)
 
 
-def zero_shot(queries: int, tokens: int, images: int, rounds: int, device: str) -> str:
+def zero_shot(queries: int, tokens: int, images: int, arguments: argparse.Namespace) -> str:
     """A row: the zero-shot head against `layer.py` and the published computation."""
+    device, dtype = arguments.device, getattr(torch, arguments.dtype)
     head = MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F).to(device)
     as_if_trained(head)
-    words, x = torch.randn(queries, E, device=device), torch.randn(images, tokens, C, device=device)
-    score = head.for_inference(words)
-    contenders: Contenders = {"ours": lambda: score(x), "plain": lambda: head(x, words)}
-    layer = timm_layer(head)
-    contenders["published"] = lambda: published(head, layer, x, words)
+    words, x = torch.randn(queries, E, device=device), torch.randn(images, tokens, C, device=device, dtype=dtype)
+    score = head.for_inference(words, None if dtype == torch.float32 else dtype)
+    plain, given = copy.deepcopy(head).to(dtype), words.to(dtype)
+    contenders: Contenders = {"ours": lambda: score(x), "plain": lambda: plain(x, given)}
+    layer = timm_layer(plain)
+    contenders["published"] = lambda: published(plain, layer, x, given)
+    if arguments.compile:
+        compiled = torch.compile(plain)
+        contenders["compiled"] = lambda: compiled(x, given)
     difference = max((contender() - contenders["plain"]()).abs().max().item() for contender in contenders.values())
-    seconds, rate = measured(contenders, rounds, device)
-    form = inference.cheapest_form(queries, tokens, D, F, H)
+    seconds, rate = measured(contenders, arguments.rounds, device, dtype)
+    form = "direct" if dtype == torch.float16 else inference.cheapest_form(queries, tokens, D, F, H)
     multiplied = images * (inference.multiplications(queries, tokens, D, F, H)[form] + tokens * C * D)
     done = 2 * multiplied / statistics.median(seconds["ours"]) / rate
+    ratios = " | ".join(ratio(seconds, name) for name in seconds if name != "ours")
     return (
-        f"| {queries} | {tokens} | {images} | {1e3 * statistics.median(seconds['ours']):.1f} | "
-        f"{ratio(seconds, 'published')} | {ratio(seconds, 'plain')} | {form} | {done:.0%} | {difference:.0e} |"
+        f"| {queries} | {tokens} | {images} | {1e3 * statistics.median(seconds['ours']):.1f} | {ratios} | {form} | "
+        f"{done:.0%} | {difference:.0e} |"
     )
 
 
@@ -110,10 +118,11 @@ def whole_grid(arguments: argparse.Namespace) -> None:
                 [head(part, words) for part in torch.split(x, at_once)]
             ),
         }
-        large = queries * images > LARGE
-        seconds, _ = measured(contenders, 1 if large else arguments.rounds, arguments.device)
-        needs = {name: working_memory(contender) for name, contender in contenders.items()}
-        difference = (contenders["ours"]() - contenders["plain"]()).abs().max().item()
+        if queries * images > LARGE:
+            seconds, needs, difference = once(contenders)
+        else:
+            seconds, _ = measured(contenders, arguments.rounds, arguments.device)
+            _, needs, difference = once(contenders)
         found[queries, tokens, images] = {
             name: (1e3 * statistics.median(seconds[name]), needs[name]) for name in contenders
         }
@@ -145,18 +154,24 @@ def growth(found: dict[tuple[int, int, int], dict[str, tuple[float, float]]]) ->
     return panels
 
 
-def working_memory(contender: Callable[[], Tensor]) -> float:
-    """MiB that a call adds to the memory of this process at the highest, above what it returns; 0 but on Linux."""
+def once(contenders: Contenders) -> tuple[dict[str, list[float]], dict[str, float], float]:
+    """One call of each: seconds, MiB that it added at the highest (0 but on Linux), and their largest difference."""
     peak = Path("/proc/self/clear_refs")
-    if not peak.exists():
-        return 0.0
-    contender()  # memory that the allocator keeps from before is used again, and counted as it is
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    peak.write_text("5")  # the highest so far is forgotten
-    before = status("VmRSS")
-    returned = contender()
-    return max(status("VmHWM") - before - returned.numel() * returned.element_size() / 2**20, 0.0)
+    seconds, needs, logits = {}, {}, {}
+    for name, contender in contenders.items():
+        before = 0.0
+        if peak.exists():
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)
+            peak.write_text("5")  # the highest so far is forgotten
+            before = status("VmRSS")
+        began = time.perf_counter()
+        logits[name] = contender()
+        seconds[name] = [time.perf_counter() - began]
+        output = logits[name].numel() * logits[name].element_size() / 2**20
+        needs[name] = max(status("VmHWM") - before - output, 0.0) if peak.exists() else 0.0
+    ours, plain = logits.values()
+    return seconds, needs, (ours - plain).abs().max().item()
 
 
 def status(key: str) -> float:
@@ -202,7 +217,7 @@ def timm_layer(head: MLDecoder) -> torch.nn.Module:
     for name, module in renamed.items():
         state |= {f"{name}.{part}": value for part, value in module.state_dict().items()}
     peer.load_state_dict(state)
-    layer: torch.nn.Module = peer.to(attention.output.weight.device)
+    layer: torch.nn.Module = peer.to(attention.output.weight.device, attention.output.weight.dtype)
     return layer
 
 
@@ -213,7 +228,7 @@ def published(head: MLDecoder, layer: torch.nn.Module, tokens: Tensor, words: Te
     decoded = layer(queries, memory).transpose(0, 1)
     assert isinstance(head.readout, SharedReadout)
     weight, bias = head.readout.linear.weight.T, head.readout.linear.bias
-    logits = torch.zeros(len(tokens), len(words), 1, device=tokens.device)
+    logits = torch.zeros(len(tokens), len(words), 1, device=tokens.device, dtype=tokens.dtype)
     for at in range(len(words)):
         logits[:, at, :] = torch.matmul(decoded[:, at, :], weight)
     return logits.flatten(1) + bias
@@ -231,9 +246,11 @@ def through_its_layer(peer: TimmDecoder, tokens: Tensor) -> Tensor:
     return with_bias
 
 
-def measured(contenders: Contenders, rounds: int, device: str) -> tuple[dict[str, list[float]], float]:
+def measured(
+    contenders: Contenders, rounds: int, device: str, dtype: torch.dtype = torch.float32
+) -> tuple[dict[str, list[float]], float]:
     """Seconds of each contender by round, and the rate of a large matrix product in the same rounds."""
-    a, b = (torch.randn(2048, 2048, device=device) for _ in range(2))
+    a, b = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
     everything: Contenders = {**contenders, "product": lambda: a @ b}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
     for _ in range(rounds):

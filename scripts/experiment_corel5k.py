@@ -83,6 +83,11 @@ def run_split(split: str, data: Path, work: Path) -> dict[str, dict[str, Any]]:
             zsmld("train", *photographs, *seen, *tower, "--run", run, "--force", *flags)
         reports[name] = json.loads(zsmld("eval", *measured, "--model", run, "--json"))
         told(split, name, reports[name], time.monotonic() - started)
+    for precision in ("bfloat16", "float16"):
+        started, name = time.monotonic(), f"{DECODER[0]}, evaluated in {precision}"
+        run = work / f"split{split}-0"
+        reports[name] = json.loads(zsmld("eval", *measured, "--model", run, "--precision", precision, "--json"))
+        told(split, name, reports[name], time.monotonic() - started)
     started = time.monotonic()
     for name, shuffle in (("ESZSL, closed form", False), ("ESZSL, shuffled vectors (control)", True)):
         reports[name] = eszsl_scores(work / f"split{split}-0", labels, corel, MIN_POSITIVES, shuffle=shuffle)

@@ -6,6 +6,8 @@ import torch
 
 from zsmld.errors import EnvironmentFailure
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 def pick_device(name: str) -> torch.device:
     """The device of a `--device` setting; `auto` takes a GPU where there is one.

@@ -46,6 +46,16 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrecisionSettings(DeviceSettings):
+    """And with how many digits."""
+
+    precision: str = setting(
+        "float32", "What to compute in. Half precision is for GPUs, and CPUs that multiply in it; figures change a "
+        "little.", section="device", choices=("float32", "bfloat16", "float16"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceSettings(DeviceSettings):
     """Where vectors of words come from, and how words are turned into them."""
 
@@ -183,7 +193,7 @@ class TrainSettings(DataSettings, DeviceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalSettings(DataSettings, DeviceSettings):
+class EvalSettings(DataSettings, PrecisionSettings):
     """`zsmld eval`."""
 
     model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="eval")
@@ -221,7 +231,7 @@ class ShortListSettings(WordsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings(WordsSettings):
+class PredictSettings(WordsSettings, PrecisionSettings):
     """`zsmld predict`."""
 
     format: str = setting("table", "Form of the output.", section="predict", choices=("table", "jsonl", "csv"))

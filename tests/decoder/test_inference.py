@@ -176,3 +176,21 @@ def test_no_tensor_grows_with_the_images_but_input_and_logits(images, queries, t
     assert largest.bytes <= max(
         4 * inference.ROWS * 512 * 1.3, 4 * inference.TOKENS * 64, x.nbytes, 4 * images * queries
     )
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
+def test_half_precision_rounds_and_leaves_the_head_alone(form, dtype, bound):
+    torch.manual_seed(0)
+    zero_shot = disturbed(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F, centred=True), 0.05)
+    closed_set = disturbed(MLDecoder(C, num_classes=30, groups=4, width=D, heads=H, feed_forward=F), 0.05)
+    words, x = torch.randn(30, E), torch.randn(3, 5, C)
+    for head, labels in ((zero_shot, words), (closed_set, None)):
+        exact, rounded = head.for_inference(labels)(x), head.for_inference(labels, dtype)(x)
+        assert rounded.dtype == torch.float32 and head.for_inference(labels, dtype).queries.dtype == dtype
+        assert form and 0 < (rounded - exact).abs().max() < bound * exact.std()
+        assert {parameter.dtype for parameter in head.parameters()} == {torch.float32}
+
+
+def test_the_heads_own_type_is_kept():
+    head = disturbed(MLDecoder(C, label_features=E, width=D, heads=H, feed_forward=F)).double()
+    assert head.for_inference(torch.randn(3, E).double())(torch.randn(1, 2, C)).dtype == torch.float64

@@ -87,6 +87,18 @@ def test_other_labels_and_other_photographs_change_no_score(tagger, photographs)
     assert all(abs(one["sea"] - many["sea"]) < 1e-6 for one, many in zip(few, together, strict=True))
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_changes_scores_a_little_and_the_model_not_at_all(folder, photographs, precision):
+    exact, rounded = (zsmld.ZeroShotTagger.from_pretrained(folder, precision=each) for each in ("float32", precision))
+    paths = [photographs / f"{number}.jpg" for number in range(3)]
+    before, after = (scores(each.predict(paths, LABELS, top_k=0)) for each in (exact, rounded))
+    differences = [abs(a[label] - b[label]) for a, b in zip(before, after, strict=True) for label in a]
+    assert 0 < max(differences) < 0.02
+    assert {parameter.dtype for parameter in rounded.trained.model.parameters()} == {torch.float32}
+    with pytest.raises(UsageError, match="a short list is for float32"):
+        rounded.predict(paths, LABELS, short_list="on")
+
+
 def test_a_photograph_that_cannot_be_read_is_a_record_in_its_place(tagger, photographs):
     paths = [photographs / "0.jpg", photographs / "broken.jpg", photographs / "absent.jpg", photographs / "1.jpg"]
     predictions = tagger.predict(paths, LABELS, batch_size=2)

@@ -198,6 +198,10 @@ def test_end_to_end_the_backbone_moves_and_evaluation_and_prediction_use_it(work
     assert any(not np.array_equal(a[name], b[name]) for name in a)
     report = zsmld.evaluate(model=moved, annotations="annotations.jsonl", unseen="unseen.txt", gzsl=True)
     assert report.sets["zsl"]["images"] == 10 and report.sets["gzsl"]["labels"] == 4
+    given = {"annotations": "annotations.jsonl", "unseen": "unseen.txt", "precision": "bfloat16"}
+    rounded = [zsmld.evaluate(model=run, **given) for run in (moved, frozen)]
+    assert [each.about["precision"] for each in rounded] == ["bfloat16"] * 2
+    assert rounded[0].sets["zsl"]["map"] == pytest.approx(report.sets["zsl"]["map"], abs=0.2)
     tagger = zsmld.ZeroShotTagger.from_pretrained(moved)
     predictions = tagger.predict(["images/0.png", "images/1.png"], labels=["yellow", "red"])
     assert [len(prediction.labels) for prediction in predictions] == [2, 2]

@@ -18,9 +18,12 @@ def load_words(
     """The photographs, the model, and what it is to score; what is cheap to refuse is refused first."""
     from zsmld.labels.vocabulary import read_vocabulary
     from zsmld.prediction.tagging import ZeroShotTagger, find_images
+    from zsmld.settings import PredictSettings
 
     paths = find_images(images)
     vocabulary = None if settings.labels is None else read_vocabulary(settings.labels)
-    tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device)
+    # A short list is made in float32.
+    precision = settings.precision if isinstance(settings, PredictSettings) else "float32"
+    tagger = ZeroShotTagger.from_pretrained(settings.model, device=settings.device, precision=precision)
     missing = "skip" if settings.missing == "skip" else "error"
     return paths, tagger, tagger.words(vocabulary, source=settings.source or None, missing=missing)

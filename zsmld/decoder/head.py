@@ -108,13 +108,14 @@ class MLDecoder(nn.Module):
         logits: Tensor = self.readout(decoded)
         return logits
 
-    def for_inference(self, label_embeddings: Tensor | None = None) -> InferenceHead:
+    def for_inference(self, label_embeddings: Tensor | None = None, dtype: torch.dtype | None = None) -> InferenceHead:
         """The same function of the tokens for one vocabulary, faster; as the weights are now.
 
         Args:
             label_embeddings: (L,E); zero-shot heads only.
+            dtype: what to compute in, such as `torch.bfloat16`; None for the head's own.
         """
-        return InferenceHead(self, label_embeddings)
+        return InferenceHead(self, label_embeddings, dtype)
 
     def queries_of(self, label_embeddings: Tensor | None) -> Tensor:
         """(N,D): what the decoder layer is asked.

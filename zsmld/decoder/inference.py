@@ -23,6 +23,7 @@ Shapes: B images, b of them at a time; N queries, n at a time; T tokens, D width
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -56,25 +57,34 @@ class InferenceHead:
     Args:
         head: in eval mode, on the device that it should compute on.
         label_embeddings: (L,E); None for a closed-set head.
+        dtype: what to compute images in; None for the head's own. What depends on the vocabulary alone is computed in
+            the head's own and rounded then; logits are float32.
 
     Raises:
         UsageError: label embeddings where none belong, or the other way round.
     """
 
     @torch.inference_mode()
-    def __init__(self, head: MLDecoder, label_embeddings: Tensor | None = None) -> None:
-        self.head, self.layer = head, head.layer
-        self.queries = self.layer.query_norm(2 * head.queries_of(label_embeddings))  # (N,D), as `DecoderLayer` has them
-        self.asked = self.layer.attention.query(self.queries)  # (N,D)
+    def __init__(
+        self, head: MLDecoder, label_embeddings: Tensor | None = None, dtype: torch.dtype | None = None
+    ) -> None:
+        queries = head.layer.query_norm(2 * head.queries_of(label_embeddings))  # (N,D), as `DecoderLayer` has them
+        asked = head.layer.attention.query(queries)  # (N,D)
+        self.is_rounded = dtype not in (None, queries.dtype)
+        self.head = copy.deepcopy(head).to(dtype) if self.is_rounded else head
+        self.layer = self.head.layer
+        self.queries, self.asked = queries.to(dtype or queries.dtype), asked.to(dtype or asked.dtype)
         self._folding: _Folding | None = None
         self._probes: Tensor | None = None
 
     @torch.inference_mode()
     def __call__(self, tokens: Tensor) -> Tensor:
         """Score every image for every label of the vocabulary."""
-        tokens = self.head.as_sequence(tokens)
+        tokens = self.head.as_sequence(tokens).to(self.queries.dtype)
         queries, (width, feed_forward) = len(self.queries), self.layer.contract.weight.shape
         form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
+        # The folded form squares what a LayerNorm would get, which half precision with few exponents may not hold.
+        form = "direct" if self.queries.dtype == torch.float16 else form
         # What a label gathers is as wide as D for each head.
         rows = max(ROWS // 2, 1) if form == "gathered" else ROWS
         at_once = -(-queries // -(-queries // rows))  # chunks of one size
@@ -85,7 +95,8 @@ class InferenceHead:
         slots = self.queries.new_empty(len(tokens), queries * self.head.readout.per_query)
         for part, own in zip(torch.split(tokens, images), torch.split(slots, images), strict=True):
             self._score(part, own, at_once, form)
-        return self.head.readout.finished(slots)
+        logits = self.head.readout.finished(slots)
+        return logits.float() if self.is_rounded else logits
 
     def _score(self, tokens: Tensor, slots: Tensor, at_once: int, form: Form) -> None:
         """Fill the slots of some images, (b,N) or those of as many groups."""

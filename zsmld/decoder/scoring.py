@@ -45,7 +45,13 @@ class Scored:
 
 
 def score_dataset(
-    trained: TrainedModel, dataset: Dataset, label_embeddings: Tensor | None, *, batch_size: int, device: torch.device
+    trained: TrainedModel,
+    dataset: Dataset,
+    label_embeddings: Tensor | None,
+    *,
+    batch_size: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.float32]:
     """Logits (I,L) of a data set; tokens are its own, or come from the cache where the backbone is a frozen one.
 
@@ -60,7 +66,7 @@ def score_dataset(
     trained.model.to(device)
     logits = np.empty((len(paths), _columns(trained, label_embeddings)), dtype=np.float32)
     if trained.backbone_trained:
-        for scored in score_files(trained, paths, label_embeddings, batch_size=batch_size, device=device):
+        for scored in score_files(trained, paths, label_embeddings, batch_size=batch_size, device=device, dtype=dtype):
             for error in scored.errors.values():
                 raise error
             logits[scored.rows] = scored.logits
@@ -68,7 +74,7 @@ def score_dataset(
     store: Features | TokenStore | None = dataset.features
     if store is None:
         store = TokenCache(files.cache_folder(), photographic(trained)).fill(paths)
-    score = _head(trained, label_embeddings, device)
+    score = _head(trained, label_embeddings, device, dtype)
     with console.progress("scoring", len(paths)) as meter:
         for start in range(0, len(paths), batch_size):
             rows = np.arange(start, min(start + batch_size, len(paths)))
@@ -84,6 +90,7 @@ def score_files(
     *,
     batch_size: int,
     device: torch.device,
+    dtype: torch.dtype = torch.float32,
     short_list: Calibration | None = None,
     top: int = 0,
 ) -> Iterator[Scored]:
@@ -93,7 +100,7 @@ def score_files(
     """
     trained.model.to(device)
     backbone = photographic(trained)
-    score = _head(trained, label_embeddings, device)
+    score = _head(trained, label_embeddings, device, dtype)
     best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
 
     def decode(path: Path) -> Tensor | ImageError:
@@ -109,7 +116,7 @@ def score_files(
             images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
             labels, logits = None, np.empty((0, _columns(trained, label_embeddings)), dtype=np.float32)
             if images:
-                tokens = backbone.encode_filled(list(images.values()), batch_size)
+                tokens = backbone.encode_filled(list(images.values()), batch_size, dtype)
                 if best is None:
                     logits = _numbers(score(tokens))[: len(images)]
                 else:
@@ -120,8 +127,11 @@ def score_files(
             yield Scored(list(images), logits, errors, labels)
 
 
-def _head(trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device) -> InferenceHead:
-    return trained.model.head.for_inference(None if label_embeddings is None else label_embeddings.to(device))
+def _head(
+    trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype
+) -> InferenceHead:
+    words = None if label_embeddings is None else label_embeddings.to(device)
+    return trained.model.head.for_inference(words, None if dtype == torch.float32 else dtype)
 
 
 def _columns(trained: TrainedModel, label_embeddings: Tensor | None) -> int:

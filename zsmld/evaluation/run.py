@@ -16,7 +16,7 @@ from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
-from zsmld.devices import pick_device
+from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import UsageError
 from zsmld.evaluation.metrics import accuracy, average_precision
 from zsmld.evaluation.protocols import Figures, Protocol, figures, generalised
@@ -52,7 +52,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         vectors = torch.from_numpy(embed_like(labels, trained.label_space()).vectors)
     scores = score_dataset(
         trained, dataset, vectors,
-        batch_size=settings.batch_size, device=pick_device(settings.device),
+        batch_size=settings.batch_size, device=pick_device(settings.device), dtype=PRECISIONS[settings.precision],
     )  # fmt: skip
     if trained.single_label:
         scores = scipy.special.log_softmax(scores, axis=1)
@@ -137,6 +137,7 @@ def _report(
             "model": str(trained.folder.resolve()),
             "control": "shuffled label vectors" if _is_control(trained) else None,
             "split": settings.split,
+            "precision": settings.precision,
             "digests": {
                 "records": dataset.digest(),
                 "labels": files.digest_bytes(files.to_json(list(labels)).encode()),

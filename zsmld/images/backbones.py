@@ -110,15 +110,19 @@ class Backbone(nn.Module):
         return feature_map.flatten(2).transpose(1, 2)
 
     @torch.inference_mode()
-    def encode_filled(self, images: Sequence[Tensor], batch_size: int) -> Tensor:
+    def encode_filled(self, images: Sequence[Tensor], batch_size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Tokens (batch_size,T,C) of n images (3,H,W); those behind the first n are of blank ones.
+
+        Another type than float32 is what PyTorch's autocast takes for the products.
 
         The last bits of a matrix product depend on its shape, and what comes of an image must not depend on how many
         others were given along with it: the batch is filled up.
         """
         blank = torch.zeros_like(images[0])
         filled = torch.stack([*images, *[blank] * (batch_size - len(images))])
-        tokens: Tensor = self(filled.to(next(self.parameters()).device))
+        device = next(self.parameters()).device
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            tokens: Tensor = self(filled.to(device))
         return tokens
 
     def encode(self, images: Sequence[Tensor], batch_size: int) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.decoder.scoring import score_files
 from zsmld.decoder.short_list_fit import Calibration
-from zsmld.devices import pick_device
+from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
@@ -54,20 +54,22 @@ class ZeroShotTagger:
     Args:
         trained: what `load_model` returned.
         device: see `pick_device`.
+        precision: float32, bfloat16 or float16.
     """
 
-    def __init__(self, trained: TrainedModel, device: str = "auto") -> None:
+    def __init__(self, trained: TrainedModel, device: str = "auto", precision: str = "float32") -> None:
         self.trained = trained
         self.device = pick_device(device)
+        self.dtype = PRECISIONS[precision]
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str = "auto") -> ZeroShotTagger:
+    def from_pretrained(cls, folder: str | Path, *, device: str = "auto", precision: str = "float32") -> ZeroShotTagger:
         """Load a run or model folder.
 
         Raises:
             InputError: no finished model there, or a damaged one.
         """
-        return cls(load_model(Path(folder)), device)
+        return cls(load_model(Path(folder)), device, precision)
 
     def embed(
         self,
@@ -160,14 +162,17 @@ class ZeroShotTagger:
         vectors, listed = None, None
         if isinstance(words, LabelEmbeddings):
             names, vectors = words.labels, torch.from_numpy(words.vectors)
-            listed = usable_short_list(self.trained.folder, len(names), top_k, short_list)
+            if self.dtype == torch.float32:
+                listed = usable_short_list(self.trained.folder, len(names), top_k, short_list)
+            elif short_list == "on":
+                raise UsageError("a short list is for float32", remedy="Leave --precision or --short-list out.")
         else:
             names, chosen = words, [self.trained.seen.index(name) for name in words]
             if short_list == "on":
                 self.trained.label_space()  # refuses
         batches = score_files(
             self.trained, paths, vectors,
-            batch_size=batch_size, device=self.device, short_list=listed, top=top_k,
+            batch_size=batch_size, device=self.device, dtype=self.dtype, short_list=listed, top=top_k,
         )  # fmt: skip
         for scored in batches:
             found = dict(zip(scored.rows, range(len(scored.rows)), strict=True))
