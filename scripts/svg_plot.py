@@ -34,7 +34,7 @@ def draw(panels: Sequence[Panel], columns: int = 2) -> str:
     """The panels in rows of `columns`, and under them the names of all lines."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.series))
     rows = -(-len(panels) // columns)
-    width, height = columns * _WIDTH, rows * _HEIGHT + _LEGEND * len(names) + 12
+    width, height = columns * _WIDTH + _RIGHT, rows * _HEIGHT + _LEGEND * len(names) + 12
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="sans-serif" font-size="11">',
