@@ -15,7 +15,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 from heads import HEADS, QUERY2LABEL, ZERO_SHOT, build
 from svg_plot import Panel, draw
+from timing import in_turns
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -88,7 +88,7 @@ def side_by_side(classes: int, arguments: argparse.Namespace) -> dict[str, dict[
             contenders[f"training {name}"] = partial(step, build(name, C, classes, E, SIZES), tokens, given, classes)
             if arguments.device == "cpu":
                 figures[name]["memory, MiB"] = peak_of(name, classes, arguments) / 2**20
-    for contender, rounds in measured(contenders, arguments).items():
+    for contender, rounds in in_turns(contenders, arguments.rounds, arguments.device).items():
         kind, _, name = contender.partition(" ")
         figures[name][f"{kind}, ms an image"] = 1e3 * statistics.median(rounds) / arguments.images
     return figures
@@ -139,22 +139,6 @@ def peak_of(name: str, classes: int, arguments: argparse.Namespace) -> int:
     command = [sys.executable, __file__, "--one", str(HEADS.index(name)), "--classes", str(classes)]
     finished = subprocess.run([*command, "--images", str(arguments.images)], capture_output=True, text=True, check=True)
     return int(finished.stdout)
-
-
-def measured(contenders: dict[str, Any], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each contender by round, in turns, after a round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(arguments.rounds + 1):
-        for name, contender in contenders.items():
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-            contender()
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
 
 
 def _told(column: str, value: float | None) -> str:

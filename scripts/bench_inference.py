@@ -28,6 +28,7 @@ from pathlib import Path
 import timm
 import torch
 from svg_plot import Panel, draw
+from timing import in_turns, ratio
 from timm.layers.ml_decoder import MLDecoder as TimmDecoder
 from torch import Tensor
 
@@ -93,7 +94,7 @@ def zero_shot(queries: int, tokens: int, images: int, arguments: argparse.Namesp
     form = "direct" if dtype == torch.float16 else inference.cheapest_form(queries, tokens, D, F, H)
     multiplied = images * (inference.multiplications(queries, tokens, D, F, H)[form] + tokens * C * D)
     done = 2 * multiplied / statistics.median(seconds["ours"]) / rate
-    ratios = " | ".join(ratio(seconds, name) for name in seconds if name != "ours")
+    ratios = " | ".join(ratio(seconds, name, "ours") for name in seconds if name != "ours")
     return (
         f"| {queries} | {tokens} | {images} | {1e3 * statistics.median(seconds['ours']):.1f} | {ratios} | {form} | "
         f"{done:.0%} | {difference:.0e} |"
@@ -126,10 +127,10 @@ def whole_grid(arguments: argparse.Namespace) -> None:
         found[queries, tokens, images] = {
             name: (1e3 * statistics.median(seconds[name]), needs[name]) for name in contenders
         }
+        form, own = inference.cheapest_form(queries, tokens, D, F, H), 1e3 * statistics.median(seconds["ours"])
         print(
-            f"| {queries} | {tokens} | {images} | {inference.cheapest_form(queries, tokens, D, F, H)} | "
-            f"{1e3 * statistics.median(seconds['ours']):.1f} | {ratio(seconds, 'plain')} | {needs['ours']:.0f} | "
-            f"{needs['plain']:.0f} | {difference:.0e} |", flush=True,
+            f"| {queries} | {tokens} | {images} | {form} | {own:.1f} | {ratio(seconds, 'plain', 'ours')} | "
+            f"{needs['ours']:.0f} | {needs['plain']:.0f} | {difference:.0e} |", flush=True,
         )  # fmt: skip
     if arguments.plots is not None:
         (arguments.plots / "inference.svg").write_text(draw(growth(found), columns=3), "utf-8")
@@ -191,7 +192,7 @@ def closed_set(queries: int, tokens: int, images: int, rounds: int, device: str)
     difference = (contenders["ours"]() - contenders["timm"]()).abs().max().item()
     seconds, _ = measured(contenders, rounds, device)
     ours = 1e3 * statistics.median(seconds["ours"])
-    return f"| {queries} | {tokens} | {images} | {ours:.1f} | {ratio(seconds, 'timm')} | {difference:.0e} |"
+    return f"| {queries} | {tokens} | {images} | {ours:.1f} | {ratio(seconds, 'timm', 'ours')} | {difference:.0e} |"
 
 
 def as_if_trained(head: torch.nn.Module) -> None:
@@ -251,25 +252,9 @@ def measured(
 ) -> tuple[dict[str, list[float]], float]:
     """Seconds of each contender by round, and the rate of a large matrix product in the same rounds."""
     a, b = (torch.randn(2048, 2048, device=device, dtype=dtype) for _ in range(2))
-    everything: Contenders = {**contenders, "product": lambda: a @ b}
-    seconds: dict[str, list[float]] = {name: [] for name in everything}
-    for _ in range(rounds):
-        for name, contender in everything.items():
-            if device != "cpu":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-            contender()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - began)
+    seconds = in_turns({**contenders, "product": lambda: a @ b}, rounds, device, unused=0)
     rate = 2 * 2048**3 / statistics.median(seconds.pop("product"))
     return seconds, rate
-
-
-def ratio(seconds: dict[str, list[float]], name: str) -> str:
-    """How many times longer than ours: median and range of the rounds."""
-    ratios = sorted(other / ours for other, ours in zip(seconds[name], seconds["ours"], strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from bench_inference import as_if_trained
+from timing import in_turns
 from torch import Tensor, nn
 
 from zsmld import MLDecoder, files
@@ -114,17 +115,9 @@ def quantised(head: MLDecoder, words: Tensor) -> Callable[[Tensor], Tensor]:
 @torch.inference_mode()
 def rows(contenders: dict[str, Callable[[Tensor], Tensor]], x: Tensor, arguments: argparse.Namespace) -> list[str]:
     """Time and difference of each contender."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     logits = {name: contender(x) for name, contender in contenders.items()}
-    for _ in range(arguments.rounds):
-        for name, contender in contenders.items():
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-            contender(x)
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - began)
+    running = {name: partial(contender, x) for name, contender in contenders.items()}
+    seconds = in_turns(running, arguments.rounds, arguments.device, unused=0)
     lines = []
     for name, own in seconds.items():
         ratio = statistics.median(exact / each for exact, each in zip(seconds["exact"], own, strict=True))

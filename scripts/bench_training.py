@@ -16,12 +16,11 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
+from timing import in_turns, ratio
 from torch import Tensor
 
 from zsmld import MLDecoder
@@ -150,11 +149,12 @@ def times(counts: list[int], arguments: argparse.Namespace) -> None:
             name: step for name, step in steps.items()
             if name != "published" or labels * arguments.images <= PUBLISHED_MOST
         }  # fmt: skip
-        seconds = measured({name: partial(step, *given) for name, step in taking.items()}, arguments)
+        running = {name: partial(step, *given) for name, step in taking.items()}
+        seconds = in_turns(running, arguments.rounds, arguments.device)
         for name, rounds in seconds.items():
             medians[name][labels] = statistics.median(rounds)
         cells = [f"{medians[name][labels]:.3f}" if labels in medians[name] else "" for name in steps]
-        ratios = {name: ratio(seconds, name) for name in ("all", "sampled")}
+        ratios = {name: ratio_to_published(seconds, name) for name in ("all", "sampled")}
         print(
             f"| {labels} | {cells[0]} | {cells[1]} | {ratios['all']} | {cells[2]} | {ratios['sampled']} |", flush=True
         )
@@ -165,28 +165,9 @@ def times(counts: list[int], arguments: argparse.Namespace) -> None:
             print(f"\n{name}: time grows as N^{slope:.2f} from N {large[0]} on")
 
 
-def measured(contenders: dict[str, Callable[[], None]], arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each contender by round, in turns, after one that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(arguments.rounds + 1):
-        for name, contender in contenders.items():
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            began = time.perf_counter()
-            contender()
-            if arguments.device != "cpu":
-                torch.cuda.synchronize()
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], name: str) -> str:
-    """How many times faster than as published: median and range of the rounds."""
-    if "published" not in seconds:
-        return ""
-    ratios = sorted(theirs / ours for theirs, ours in zip(seconds["published"], seconds[name], strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+def ratio_to_published(seconds: dict[str, list[float]], name: str) -> str:
+    """Empty where the published step was left out."""
+    return ratio(seconds, "published", name) if "published" in seconds else ""
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:

@@ -20,8 +20,8 @@ def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
     """Tag the photographs IMAGES (files and folders) with the words of a label file.
 
     The words need not be the ones that the model was trained on; a closed-set model scores its classes, or those of
-    them that the label file names. A photograph that cannot be read becomes a record
-    with an error; the run goes on and ends with exit code 4.
+    them that the label file names. A photograph that cannot be read becomes a record with an error; the run goes on
+    and ends with exit code 4.
 
     \b
     Examples:

@@ -25,10 +25,9 @@ def classes_among(labels: Vocabulary | Sequence[str], classes: Sequence[str], *,
     absent = asked.where(lambda label: canonical(label) not in spelt)
     for label, line in zip(absent.labels[:1], absent.lines, strict=False):
         if missing != "skip":
-            raise InputError(
-                f"{label!r} is none of the {len(classes)} classes of the closed-set model", path=asked.path,
-                line=line if asked.path else None, remedy=nearest(label, classes),
-            )  # fmt: skip
+            remedy = nearest(label, classes) or "Take it out, or add --missing skip."
+            problem = f"{label!r} is none of the {len(classes)} classes of the closed-set model"
+            raise InputError(problem, path=asked.path, line=line if asked.path else None, remedy=remedy)
         console.warn(f"left out, no classes of the model: {', '.join(map(repr, absent.labels[:10]))}")
     found = tuple(spelt[canonical(label)] for label in asked.labels if canonical(label) in spelt)
     if not found:
