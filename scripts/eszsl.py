@@ -17,8 +17,10 @@ from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.decoder.scoring import photographic
+from zsmld.evaluation.figures import ScoreTable
+from zsmld.evaluation.measure import measure
 from zsmld.evaluation.metrics import average_precision
-from zsmld.evaluation.protocols import Protocol, figures, generalised
+from zsmld.evaluation.protocols import Protocol
 from zsmld.files import cache_folder
 from zsmld.images.token_cache import TokenCache
 from zsmld.labels.vocabulary import read_vocabulary
@@ -54,12 +56,10 @@ def eszsl_scores(run: Path, labels: Path, images: Path, min_positives: int, *, s
     targets = training.targets(trained.seen)
     ridges = choose_ridges(features, targets, vectors[seen], training)
     scores = (test_features @ fit(features, targets, vectors[seen], *ridges) @ vectors.T).astype(np.float32)
-    truth, protocol = test.targets((*trained.seen, *unseen)), Protocol(min_positives=min_positives)
-    return {
-        "zsl": figures(scores[:, ~seen], truth[:, ~seen], protocol),
-        "gzsl": generalised(scores, truth, seen, protocol),
-        "ridges": ridges,
-    }
+    labels_of = (*trained.seen, *unseen)
+    scored = ScoreTable(labels_of, seen, scores, test.targets(labels_of))
+    report = measure(scored, Protocol(min_positives=min_positives), gzsl=True, resamples=0)
+    return {**report.sets, "ridges": ridges}
 
 
 def pooled(trained: TrainedModel, dataset: Dataset) -> Floats:

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "zsmld"
 TIERS = (
-    {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices"},
+    {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"},
     {"labels", "images", "datasets"},
     {"decoder"},
     {"training", "evaluation", "prediction"},

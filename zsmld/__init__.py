@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zsmld.decoder.head import MLDecoder
     from zsmld.decoder.replace import replace_head
     from zsmld.evaluation.run import evaluate
+    from zsmld.evaluation.scores import evaluate_scores
     from zsmld.labels.doctor import check_labels
     from zsmld.labels.embeddings import LabelEmbeddings
     from zsmld.labels.sources import embed_labels
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "replace_head",
-    "train",
+    "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "evaluate_scores",
+    "replace_head",    "train",
 ]  # fmt: skip
 
 # Imported when first used: `zsmld --help` must not wait for torch.
@@ -41,6 +42,7 @@ _HOMES = {
     "check_labels": "zsmld.labels.doctor",
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
+    "evaluate_scores": "zsmld.evaluation.scores",
     "replace_head": "zsmld.decoder.replace",
     "train": "zsmld.training.run",
 }

@@ -251,7 +251,7 @@ def read_text(path: str | Path) -> str:
         ) from error
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """`sha256:` and the hexadecimal SHA-256 of `data`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 

@@ -605,7 +605,7 @@ def no_space_left() -> Iterator[None]:
     [
         ("embed-labels labels.txt --source long.txt --force", "embeddings.safetensors"),
         ("train --run runs/002 --width 32", "runs/002/run.json"),
-        ("eval --gzsl", "report.json"),
+        ("eval --gzsl", "report.html"),
         ("predict photos --labels labels.txt --top-k 0 --format csv --output tags.csv --force", "tags.csv"),
     ],
 )

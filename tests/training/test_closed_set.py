@@ -73,7 +73,7 @@ def test_its_classes_are_the_labels_of_training_images_and_eval_and_predict_use_
     assert not (run / "labels.safetensors").exists()
     report = zsmld.evaluate(annotations="annotations.jsonl", model=run)
     assert set(report.sets) == {"closed_set"} and report.sets["closed_set"]["labels"] == 4
-    assert json.loads((run / "report.json").read_text())["closed_set"] == report.sets["closed_set"]
+    assert json.loads((run / "report.json").read_text())["closed_set"] == report.to_json()["closed_set"]
 
     tagger = zsmld.ZeroShotTagger.from_pretrained(run, device="cpu")
     (found,) = tagger.predict(["39.png"], top_k=0)

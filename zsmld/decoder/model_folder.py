@@ -24,7 +24,7 @@ from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
 CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.safetensors", "README.md"
-REPORT = "report.json"  # of the last evaluation
+RECORD = "run.json"  # how it was trained
 FORMAT_VERSION = 1
 _KEYS = ("format_version", "head", "backbone", "backbone_trained", "seen", "weights_digest")
 

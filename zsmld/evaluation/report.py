@@ -1,41 +1,65 @@
-"""What an evaluation found: headline figures, rules, and every label's own average precision."""
+"""What an evaluation found: headline figures with intervals, the rules, and every label's own average precision."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
-from zsmld.evaluation.protocols import Figures, Protocol
+from zsmld import files
+from zsmld.evaluation.figures import Figures, Intervals
+from zsmld.evaluation.protocols import Protocol
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_ROWS = (
-    ("accuracy (best label)", "accuracy@1"),
-    ("accuracy (best 5 labels)", "accuracy@5"),
-    ("mAP", "map"),
-    ("  of a random ranking", "chance_map"),
-    ("part of the truth that is known", "known"),
-    ("  seen labels", "seen_map"),
-    ("  unseen labels", "unseen_map"),
-    ("  harmonic mean", "harmonic_map"),
-)
-_SETS = {
-    "closed_set": "closed set",
-    "zsl": "ZSL (unseen)",
-    "gzsl": "GZSL (seen + unseen)",
-    "seen": "seen only",
-}
+FORMAT_VERSION = 2
+REPORTS = ("report.json", "report.md", "report.html")
 
 
 @dataclass(frozen=True)
 class LabelResult:
-    """One label: its average precision (None without a positive), whether it was trained on, its positives."""
+    """One label.
+
+    Attributes:
+        label: the word.
+        seen: whether it was trained on.
+        positives: images that have it.
+        average_precision: None without a positive. In GZSL where that was asked for, else among its own kind: it is
+            the same under a protocol that neither filters images nor normalises scores.
+        nearest_seen: the seen label with the nearest vector, and the cosine of the two, centred; None without vectors.
+        twin: another form of an unseen label among the seen ones.
+    """
 
     label: str
     seen: bool
     positives: int
     average_precision: float | None
+    nearest_seen: tuple[str, float] | None = None
+    twin: str | None = None
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph of a label.
+
+    Attributes:
+        name: its file name.
+        score: what the label scores on it, a probability.
+        true: whether it has the label.
+        uri: a small picture of it as a `data:` address, with where the decoder looked.
+    """
+
+    name: str
+    score: float
+    true: bool
+    uri: str
+
+
+@dataclass(frozen=True)
+class LabelPictures:
+    """What a label scores highest."""
+
+    label: str
+    average_precision: float
+    photos: tuple[Photo, ...]
 
 
 @dataclass(frozen=True)
@@ -44,57 +68,46 @@ class Report:
 
     Attributes:
         protocol: the rules.
-        sets: figures by what was scored: `zsl`, unseen labels among themselves; `gzsl`, seen and unseen labels
-            together, where it was asked for; `seen`, seen labels among themselves; `closed_set` alone, the classes of
-            a closed-set model.
+        sets: figures by what was scored: `zsl`, unseen labels among themselves; `zsl_without_twins`, those of them
+            that have no other form among the seen ones; `gzsl`, seen and unseen labels together, where it was asked
+            for; `gzsl_calibrated`, the same with the scores of seen labels lowered by the offset; `seen`, seen labels
+            among themselves; `closed_set` alone, the classes of a closed-set model.
+        intervals: 95 % bootstrap intervals over images, of each set; empty without resamples.
         labels: every label's own result, in GZSL order (seen, then unseen).
+        details: what else was found; docs/file_formats.md has the keys.
         about: model, data and their digests.
+        pictures: photographs of the best and the worst labels, for the HTML page.
     """
 
     protocol: Protocol
     sets: dict[str, Figures]
+    intervals: dict[str, Intervals]
     labels: tuple[LabelResult, ...]
+    details: dict[str, Any] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    pictures: tuple[LabelPictures, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The headline figures and the rules, as `zsmld eval --json` prints them."""
-        return {"protocol": self.protocol.to_json(), **self.about, **self.sets}
+        sets = {name: figures | self._intervals(name) for name, figures in self.sets.items()}
+        return {"format_version": FORMAT_VERSION, "protocol": self.protocol.to_json(), **self.about, **sets}
+
+    def _intervals(self, name: str) -> dict[str, Any]:
+        found = self.intervals.get(name)
+        return (
+            {"intervals": {key: None if ends is None else list(ends) for key, ends in found.items()}} if found else {}
+        )
 
     def full_json(self) -> dict[str, Any]:
-        """`to_json` and the per-label table, as it stands in `report.json`."""
-        return self.to_json() | {"labels": [vars(result) for result in self.labels]}
+        """`to_json`, the details and the per-label table, as it stands in `report.json`."""
+        return self.to_json() | {"details": self.details, "labels": [asdict(result) for result in self.labels]}
 
-    def table(self) -> Table:
-        """The headline figures as a table for a terminal, in percent."""
-        from rich.table import Table
+    def write(self, folder: Path) -> None:
+        """Write `report.json`, `report.md` and `report.html` to `folder`."""
+        from zsmld.evaluation.report_html import html
+        from zsmld.evaluation.report_text import markdown
 
-        sets = [(self.sets[name], title) for name, title in _SETS.items() if name in self.sets]
-        table = Table(title=f"protocol {self.protocol.name!r}, in percent", title_justify="left")
-        table.add_column("")
-        for _, title in sets:
-            table.add_column(title, justify="right")
-        for title, key in self._rows():
-            if any(key in figures for figures, _ in sets):
-                table.add_row(title, *(_percent(figures, key) for figures, _ in sets))
-        table.add_section()
-        for title, key in (("labels counted", "labels"), ("labels left out", "labels_left_out"), ("images", "images")):
-            table.add_row(title, *(str(figures[key]) for figures, _ in sets))
-        return table
-
-    def _rows(self) -> list[tuple[str, str]]:
-        at_k = [
-            (title.format(k=k), key.format(k=k))
-            for k in self.protocol.ks
-            for title, key in (
-                ("precision@{k}", "precision@{k}"),
-                ("recall@{k}", "recall@{k}"),
-                ("F1@{k}", "f1@{k}"),
-                ("  a perfect ranking", "f1_ceiling@{k}"),
-            )
-        ]
-        return [*_ROWS, *at_k]
-
-
-def _percent(figures: Figures, key: str) -> str:
-    value = figures.get(key)
-    return "" if value is None else f"{100 * value:.1f}"
+        as_json, as_markdown, as_html = (folder / name for name in REPORTS)
+        files.write_text(as_html, html(self))
+        files.write_text(as_markdown, markdown(self))
+        files.write_json(as_json, self.full_json())

@@ -6,30 +6,34 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import scipy.special
 import torch
-from numpy.typing import NDArray
 
 from zsmld import config, console, files
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
-from zsmld.decoder.model_folder import CONFIG, REPORT, TrainedModel, load_model
+from zsmld.decoder.model_folder import CONFIG, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import UsageError
-from zsmld.evaluation.metrics import accuracy, average_precision
-from zsmld.evaluation.protocols import Figures, Protocol, figures, generalised
-from zsmld.evaluation.report import LabelResult, Report
+from zsmld.evaluation.figures import ScoreTable
+from zsmld.evaluation.measure import measure, measure_closed_set
+from zsmld.evaluation.pictures import pictures
+from zsmld.evaluation.protocols import protocol_named
+from zsmld.evaluation.repeat import completed, differences, recorded
+from zsmld.evaluation.report import Report
+from zsmld.labels.distances import Distances
+from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import embed_like
 from zsmld.labels.vocabulary import Vocabulary, canonical, check_disjoint, read_vocabulary, vocabulary_of
 from zsmld.settings import EvalSettings
+from zsmld.versions import versions
 
 
 def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     """Score the photographs of a split for seen and unseen labels and compare with the truth.
 
-    The report is also written to the model folder, as `report.json`.
+    The report is also written to the model folder, as `report.json`, `report.md` and `report.html`.
 
     Args:
         settings: all settings at once, as the command line builds them; or
@@ -40,24 +44,24 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         InputError: a model, labels, annotations or images that cannot be used.
     """
     settings = settings or config.build(EvalSettings, values)
+    trained = load_model(settings.model)
+    settings = completed(settings)
     if settings.annotations is None:
         raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
-    dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file)).part(settings.split)
-    dataset = present(dataset, allow_missing=settings.allow_missing)
-    trained = load_model(settings.model)
+    everything = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
+    dataset = present(everything.part(settings.split), allow_missing=settings.allow_missing)
     if trained.closed_set:
         labels, vectors = _classes(settings, trained, dataset), None
     else:
         labels = _seen_and_unseen(settings, trained)
-        vectors = torch.from_numpy(embed_like(labels, trained.label_space()).vectors)
-    scores = score_dataset(
-        trained, dataset, vectors,
-        batch_size=settings.batch_size, device=pick_device(settings.device), dtype=PRECISIONS[settings.precision],
-    )  # fmt: skip
-    if trained.single_label:
-        scores = scipy.special.log_softmax(scores, axis=1)
-    report = _report(settings, trained, dataset, labels, scores)
-    files.write_json(trained.folder / REPORT, report.full_json())
+        vectors = embed_like(labels, trained.label_space())
+    report = _report(settings, trained, dataset, labels, vectors)
+    trained_on = None if settings.allow_missing else everything.take(~everything.is_of("test")).digest()
+    told = list(differences(settings.model, trained_on=trained_on, report=report))
+    for line in told:
+        console.warn(line)
+    report = replace(report, about=report.about | {"differences": told})
+    report.write(settings.report or trained.folder)
     return report
 
 
@@ -96,54 +100,57 @@ def _report(
     trained: TrainedModel,
     dataset: Dataset,
     labels: tuple[str, ...],
-    scores: NDArray[np.float32],
+    vectors: LabelEmbeddings | None,
 ) -> Report:
-    protocol = Protocol(min_positives=settings.min_positives)
-    if trained.single_label:
-        protocol = replace(protocol, normalisation="softmax over the classes")
-    truth, known = dataset.targets(labels), dataset.known(labels)
-    is_seen = np.arange(len(labels)) < len(trained.seen)
-    precisions = average_precision(scores, truth, known)
-
-    def figures_of(chosen: NDArray[np.bool_]) -> Figures:
-        sure = None if known is None else known[:, chosen]
-        return figures(scores[:, chosen], truth[:, chosen], protocol, sure, precisions[chosen])
-
-    results = tuple(
-        LabelResult(
-            label=label,
-            seen=bool(is_seen[index]),
-            positives=int(truth[:, index].sum()),
-            average_precision=None if np.isnan(precisions[index]) else float(precisions[index]),
-        )
-        for index, label in enumerate(labels)
-    )
-    sets: dict[str, Figures] = {}
+    words = None if vectors is None else torch.from_numpy(vectors.vectors)
+    device = pick_device(settings.device)
+    scores = score_dataset(
+        trained, dataset, words,
+        batch_size=settings.batch_size, device=device, dtype=PRECISIONS[settings.precision],
+    )  # fmt: skip
+    seen = np.arange(len(labels)) < len(trained.seen)
+    table = ScoreTable(labels, seen, scores, dataset.targets(labels), dataset.known(labels))
+    protocol = protocol_named(settings.protocol, min_positives=settings.min_positives)
+    about = _about(settings, trained, dataset, labels)
     if trained.closed_set:
-        sets["closed_set"] = figures_of(is_seen)
-        if trained.single_label:
-            sets["closed_set"] |= {f"accuracy@{k}": accuracy(scores, truth, k) for k in (1, 5)}
-    else:
-        sets["zsl"] = figures_of(~is_seen)
-        if settings.gzsl:
-            sets["gzsl"] = generalised(scores, truth, is_seen, protocol, known, precisions)
-        sets["seen"] = figures_of(is_seen)
-    return Report(
-        protocol=protocol,
-        sets=sets,
-        labels=results,
-        about={
-            # The folder behind `runs/latest`: the report names the run itself.
-            "model": str(trained.folder.resolve()),
-            "control": "shuffled label vectors" if _is_control(trained) else None,
-            "split": settings.split,
-            "precision": settings.precision,
-            "digests": {
-                "records": dataset.digest(),
-                "labels": files.digest_bytes(files.to_json(list(labels)).encode()),
-            },
+        return measure_closed_set(
+            table, protocol, single_label=trained.single_label, resamples=settings.resamples, about=about
+        )
+    report = measure(
+        table, protocol, gzsl=settings.gzsl, resamples=settings.resamples, offset=settings.seen_offset,
+        nearest_seen=None if vectors is None else _nearest_seen(vectors, table), about=about,
+    )  # fmt: skip
+    return replace(report, pictures=pictures(trained, dataset, table, report.labels, words))
+
+
+def _nearest_seen(vectors: LabelEmbeddings, table: ScoreTable) -> dict[str, tuple[str, float]]:
+    """The nearest seen label of each unseen one, where there are enough labels to judge distances."""
+    distances = Distances(vectors)
+    if not distances.judged:
+        return {}
+    seen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if is_seen]
+    unseen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if not is_seen]
+    return {label: near[0] for label, near in distances.nearest(unseen, seen, most=1).items()}
+
+
+def _about(settings: EvalSettings, trained: TrainedModel, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
+    # The folder behind `runs/latest`: the report names the run itself.
+    folder = trained.folder.resolve()
+    return {
+        "title": f"{folder.name}: evaluation",
+        "model": str(folder),
+        "control": "shuffled label vectors" if _is_control(trained) else None,
+        "data": str(settings.annotations),
+        "split": settings.split,
+        "precision": settings.precision,
+        "evaluation": recorded(settings),
+        "versions": versions(),
+        "digests": {
+            "records": dataset.digest(),
+            "images": files.digest_bytes(files.to_json(list(dataset.images)).encode()),
+            "labels": files.digest_bytes(files.to_json(list(labels)).encode()),
         },
-    )
+    }
 
 
 def _is_control(trained: TrainedModel) -> bool:

@@ -10,7 +10,7 @@ import torch
 from zsmld import config, console, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
-from zsmld.decoder.model_folder import save_model
+from zsmld.decoder.model_folder import RECORD, save_model
 from zsmld.decoder.queries import LabelQueries
 from zsmld.devices import pick_device
 from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
@@ -86,7 +86,7 @@ def _run(job: Job) -> Path:
     else:
         # Not before everything is built and every photograph read: --force must not cost a model for a typing error.
         run_folder.start_over(folder)
-        files.write_json(folder / run_folder.RECORD, described)
+        files.write_json(folder / RECORD, described)
     chosen = trainer.fit()
     trainer.module.load_state_dict(chosen)
     _finish(job, model.cpu(), trainer)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.decoder.model_folder import CONFIG, LABELS, REPORT
+from zsmld.decoder.model_folder import CONFIG, LABELS, RECORD
 from zsmld.decoder.short_list_fit import FILE_NAME as SHORT_LIST
 from zsmld.errors import InputError, UsageError
+from zsmld.evaluation import REPORTS
 from zsmld.settings import TrainSettings
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
 from zsmld.training.loop import METRICS_FILE
+from zsmld.versions import versions
 
-RECORD = "run.json"
 LATEST = "latest"
-_RECORDED_PACKAGES = ("zsmld", "torch", "timm", "open_clip_torch", "numpy", "pillow", "safetensors")
 # Settings that may differ between a run and its resumption: they do not change the weights.
 _NOT_OF_THE_RUN = {"resume", "force", "dry_run", "run", "runs"}
 
@@ -62,7 +60,7 @@ def is_finished(folder: Path) -> bool:
 
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, REPORT, SHORT_LIST):
+    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, *REPORTS, SHORT_LIST):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -73,7 +71,7 @@ def describe_run(settings: TrainSettings, digests: dict[str, str]) -> dict[str, 
         for field in dataclasses.fields(settings)
         if field.name not in _NOT_OF_THE_RUN
     }
-    return {"settings": values, "digests": digests, "versions": _versions()}
+    return {"settings": values, "digests": digests, "versions": versions()}
 
 
 def check_same_run(folder: Path, described: dict[str, Any]) -> None:
@@ -104,13 +102,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value.absolute())
     return list(value) if isinstance(value, tuple) else value
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _RECORDED_PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
-    return versions

@@ -1,0 +1,84 @@
+"""Evaluations that can be repeated: what the last one was told, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zsmld import console, files
+from zsmld.decoder.model_folder import RECORD
+from zsmld.errors import InputError
+from zsmld.evaluation.report import REPORTS, Report
+from zsmld.settings import EvalSettings
+from zsmld.versions import versions
+
+# What an evaluation is told and its figures depend on.
+_PATHS = ("annotations", "images", "split_file", "unseen")
+_REPEATED = (*_PATHS, "allow_missing", "gzsl", "split", "protocol", "min_positives", "resamples", "seen_offset")
+
+
+def recorded(settings: EvalSettings) -> dict[str, Any]:
+    """What the report keeps of the settings, to repeat the evaluation."""
+    values = {name: getattr(settings, name) for name in _REPEATED}
+    return {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def completed(settings: EvalSettings) -> EvalSettings:
+    """The settings with what they lack: the data set that the model was trained on, and its last evaluation.
+
+    Without unseen labels, and with an earlier report in the model folder, its evaluation is repeated.
+    """
+    last = _json(settings.model / REPORTS[0]).get("evaluation")
+    if settings.unseen is None and isinstance(last, dict) and set(last) == set(_REPEATED):
+        told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in last.items() if value)
+        console.info(f"repeating the evaluation of {settings.model / REPORTS[0]}: {told}")
+        return _with(settings, last)
+    if settings.annotations is None:
+        trained = _json(settings.model / RECORD).get("settings", {})
+        return _with(settings, {name: trained.get(name) for name in ("annotations", "images", "split_file")})
+    return settings
+
+
+def _with(settings: EvalSettings, values: dict[str, Any]) -> EvalSettings:
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    return replace(settings, **given | {name: Path(given[name]) for name in _PATHS if name in given})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a file of the model folder says; empty where there is none, or it is no report of ours."""
+    if not path.exists():
+        return {}
+    try:
+        value = files.read_json(path)
+    except InputError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def differences(folder: Path, *, trained_on: str | None, report: Report) -> Iterator[str]:
+    """What is not as it was when the model was trained, or last evaluated.
+
+    Args:
+        folder: the model folder.
+        trained_on: digest of the training records as they are now; None where it is not known.
+        report: the evaluation that was just made.
+    """
+    run, last = _json(folder / RECORD), _json(folder / REPORTS[0])
+    then = run.get("versions", {})
+    for name, now in versions().items():
+        if name in then and then[name] != now:
+            yield f"{name} is {now}, the model was trained with {then[name]}"
+    before = run.get("digests", {}).get("annotations")
+    if before and trained_on and before != trained_on:
+        yield "the training records are not those that the model was trained on"
+    if last.get("evaluation") != report.about["evaluation"]:
+        return
+    changed = [name for name, digest in report.about["digests"].items() if last.get("digests", {}).get(name) != digest]
+    for name in changed:
+        yield f"the {name} are not those of the last evaluation"
+    found = report.to_json()
+    figures = [name for name in report.sets if name in last and last[name] != found[name]]
+    if figures and not changed:
+        yield f"figures differ from those of the last evaluation: {', '.join(figures)}"
