@@ -181,6 +181,10 @@ class TrainSettings(DataSettings, DeviceSettings):
     patience: int = setting(
         10, "Stop after so many epochs without a better validation figure; 0 never does.", section="train", minimum=0
     )
+    calibrate: bool = setting(
+        False, "Train a second time without a fifth of the seen labels, to measure how much higher seen labels are "
+        "scored than unseen ones; eval then gives figures with that taken off, too.", section="train",
+    )  # fmt: skip
     train_backbone: bool = setting(False, "Train the backbone too, instead of caching its tokens.", section="train")
     control: str | None = setting(
         None, "Train a control whose words have each other's vectors: unseen mAP must fall to chance.",

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -203,6 +204,67 @@ def test_evaluation_as_json_is_one_object(zsmld, workspace):
     full = json.loads((workspace / "runs/001/report.json").read_text())
     assert [row["label"] for row in full["labels"]] == ["dog", "cat", "sea", "sky", "polar bear", "wolf"]
     assert {key: full[key] for key in report if key != "labels"} == report
+
+
+def test_an_evaluation_is_repeated_to_the_same_digits_and_says_what_changed(zsmld, workspace):
+    configuration = (workspace / "zsmld.toml").read_text()
+    first = json.loads(zsmld("eval", "--gzsl", "--protocol", "biam", "--json").stdout)
+    # Without any file of the workspace, the run folder knows what it was evaluated on.
+    alone = configuration.replace('annotations = "annotations.jsonl"', "").replace('unseen = "unseen.txt"', "")
+    (workspace / "zsmld.toml").write_text(alone)
+    again = zsmld("eval", "--json")
+    assert "repeating the evaluation" in again.stderr and "warning" not in again.stderr
+    assert json.loads(again.stdout) == first
+    lines = (workspace / "annotations.jsonl").read_text().splitlines()
+    (workspace / "annotations.jsonl").write_text("\n".join(lines[1:-1]) + "\n")
+    record = json.loads((workspace / "runs/001/run.json").read_text())
+    record["versions"]["torch"] = "1.0"
+    (workspace / "runs/001/run.json").write_text(json.dumps(record))
+    changed = zsmld("eval", "--json")
+    assert "torch is" in changed.stderr and "the model was trained with 1.0" in changed.stderr
+    assert "the training records are not those that the model was trained on" in changed.stderr
+    assert "the records are not those of the last evaluation" in changed.stderr
+    assert "figures differ" not in changed.stderr
+    report = json.loads((workspace / "runs/001/report.json").read_text())
+    assert len(report["differences"]) == 4  # images changed with the records
+    report["zsl"]["map"] = 0.123
+    (workspace / "runs/001/report.json").write_text(json.dumps(report))
+    assert "figures differ from those of the last evaluation: zsl" in zsmld("eval", "--json").stderr
+
+
+def test_a_run_that_was_never_evaluated_knows_its_data_but_no_unseen_labels(zsmld, workspace):
+    (workspace / "zsmld.toml").write_text("")
+    outcome = zsmld("eval")
+    assert outcome.code == 2 and "no unseen given" in outcome.errors[0]
+    assert zsmld("eval", "--unseen", "unseen.txt").code == 0
+    (workspace / "runs/001/report.json").write_text("not json")
+    assert zsmld("eval", "--unseen", "unseen.txt").code == 0
+
+
+def test_reports_can_be_put_elsewhere(zsmld, workspace):
+    before = set((workspace / "runs/001").iterdir())
+    assert zsmld("eval", "--report", "elsewhere").code == 0
+    assert {path.name for path in (workspace / "elsewhere").iterdir()} == {"report.json", "report.md", "report.html"}
+    assert set((workspace / "runs/001").iterdir()) == before
+    page = (workspace / "elsewhere/report.html").read_text()
+    assert "polar bear" in page and "data:image/jpeg;base64," in page
+
+
+def test_anybodys_scores_are_evaluated(zsmld, workspace):
+    (workspace / "s.csv").write_text("1,2,0\n3,1,2\n2,5,1\n")
+    (workspace / "t.csv").write_text("1,0,0\n0,1,0\n0,1,1\n")
+    (workspace / "l.txt").write_text("dog\nwolf\nsea\n")
+    (workspace / "known.txt").write_text("sea\n")
+    scores = shlex.split("eval --gzsl --scores s.csv --labels l.txt --seen known.txt --resamples 0")
+    told = zsmld(*scores, "--targets", "t.csv", "--json")
+    report = json.loads(told.stdout)
+    assert told.code == 0 and report["zsl"]["map"] == pytest.approx((1 / 3 + (1 + 2 / 3) / 2) / 2)
+    assert report["seen"]["map"] == pytest.approx(1 / 2)
+    outcome = zsmld(*scores)
+    assert outcome.code == 2 and "no targets given" in outcome.errors[0]
+    outcome = zsmld(*scores, "--targets", "s.csv")
+    assert outcome.code == 3 and "s.csv: holds" in outcome.errors[0]
+    assert zsmld(*scores, "--targets", "t.csv", "--report", "r").code == 0 and (workspace / "r/report.md").exists()
 
 
 def test_evaluation_without_gzsl_and_as_a_table(zsmld):

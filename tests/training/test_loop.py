@@ -12,9 +12,10 @@ from zsmld.errors import InputError, UsageError
 from zsmld.settings import TrainSettings
 from zsmld.training import loop
 from zsmld.training.feeding import PackedTargets, batches, steps_per_epoch
-from zsmld.training.loop import Part, Trainer, build_optimizer
+from zsmld.training.loop import Part, Trainer
 from zsmld.training.loss import asymmetric_loss
 from zsmld.training.objective import objective_of
+from zsmld.training.optimizer import build_optimizer, warmed_up_average
 from zsmld.training.step import sample_labels
 
 
@@ -159,7 +160,7 @@ def test_norms_and_biases_are_not_decayed_and_the_backbone_has_its_own_rate():
 
 
 def test_the_average_warms_up_and_then_forgets_slowly():
-    update = loop._warmed_up_average(0.99)
+    update = warmed_up_average(0.99)
     zero, one = torch.zeros(()), torch.ones(())
     assert update(zero, one, 0).item() == pytest.approx(0.9)
     assert update(zero, one, 10_000).item() == pytest.approx(0.01)

@@ -25,6 +25,7 @@ from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
 CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.safetensors", "README.md"
 RECORD = "run.json"  # how it was trained
+CALIBRATION = "calibration.json"  # how much higher seen labels are scored
 FORMAT_VERSION = 1
 _KEYS = ("format_version", "head", "backbone", "backbone_trained", "seen", "weights_digest")
 

@@ -11,6 +11,7 @@ the other part are passed over, so that what lifts one part can only press the o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,13 +79,16 @@ class OffsetCurve:
         }
 
 
-def offset_curve(table: ScoreTable, offsets: Floats | None = None, *, seed: int = 0) -> OffsetCurve | None:
+def offset_curve(
+    table: ScoreTable, offsets: Floats | None = None, *, also: Sequence[float] = (), seed: int = 0
+) -> OffsetCurve | None:
     """The curve of a table; of at most 20,000 of its images, drawn at random.
 
     Args:
         table: scores and truth. Labels that are unknown of an image have no place in its ranking.
         offsets: where to measure, in units of the scores; besides, always without offset, and at both ends. By default
             where the best seen label of so many images falls behind their best unseen one.
+        also: more of them.
         seed: of the choice of images.
 
     Returns:
@@ -96,7 +100,7 @@ def offset_curve(table: ScoreTable, offsets: Floats | None = None, *, seed: int 
     if not table.seen.any() or table.seen.all() or not len(rows):
         return None
     points = _default_offsets(table, rows) if offsets is None else np.asarray(offsets, dtype=np.float64)
-    points = np.unique(np.concatenate([[-np.inf], points, [0.0, np.inf]]))
+    points = np.unique(np.concatenate([[-np.inf], points, also, [0.0, np.inf]]))
     sums, images = np.zeros((2, len(points))), np.zeros(2, dtype=np.int64)
     for row in rows:
         for part, precision in enumerate(_of_image(table, int(row), points)):

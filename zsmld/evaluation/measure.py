@@ -51,7 +51,7 @@ def measure(
         name: reliability(table, columns).to_json() for name, columns in sets.items() if name in ("zsl", "seen")
     }
     if gzsl:
-        curve = offset_curve(table, seed=seed)
+        curve = offset_curve(table, also=[] if offset is None else [offset], seed=seed)
         found["offset_curve"] = None if curve is None else curve.to_json()
         found["offset"] = offset
         found["confusions"] = [asdict(each) for each in details.confusions(table, protocol.ks[0])]

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from zsmld.evaluation.charts import Axis, Mark, plot
 from zsmld.evaluation.report import LabelResult, Report
-from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, rows
+from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, point_at, rows
 
 _NOT_ABOUT = {"title", "digests", "differences", "versions"}
 _CARDS = (
@@ -85,10 +85,10 @@ def _offset_plot(report: Report) -> dict[str, Any] | None:
     if curve is None:
         return None
     points = [(point["seen"], point["unseen"]) for point in curve["points"]]
-    marks = [Mark(*_at(curve, 0.0), "as scored", "note")]
+    marks = [Mark(*point_at(curve, 0.0), "as scored", "note")]
     offset = report.details.get("offset")
     if offset is not None:
-        marks.append(Mark(*_at(curve, offset), f"offset {offset:.3g}", "note"))
+        marks.append(Mark(*point_at(curve, offset), f"offset {offset:.3g}", "note"))
     high = max(max(point) for point in points) * 1.08
     x = Axis("seen labels: mAP over images", 0, max(x for x, _ in points) * 1.08 or 1, fraction=True)
     y = Axis("unseen labels", 0, max(y for _, y in points) * 1.08 or high, fraction=True)
@@ -100,13 +100,6 @@ def _offset_plot(report: Report) -> dict[str, Any] | None:
         "offset is chosen on it."
     )
     return _figure("Seen against unseen", told, picture)
-
-
-def _at(curve: dict[str, Any], offset: float) -> tuple[float, float]:
-    """The point of the curve that is nearest to an offset."""
-    there = [point for point in curve["points"] if point["offset"] is not None]
-    best = min(there, key=lambda point: abs(point["offset"] - offset))
-    return best["seen"], best["unseen"]
 
 
 def _distance_plot(report: Report) -> dict[str, Any] | None:
@@ -136,7 +129,7 @@ def _frequency_plot(report: Report) -> dict[str, Any] | None:
     x = Axis("positive test images", 1, max(mark.x for mark in marks), logarithmic=True)
     picture = plot(x, Axis("average precision", 0, 1, fraction=True), marks=marks,
                    about="Average precision of every label against its positive test images")  # fmt: skip
-    return _figure("How frequent is it?", "Seen labels filled, unseen ones open.", picture)
+    return _figure("How frequent is it?", "Seen labels filled, unseen ones open; names are under the pointer.", picture)
 
 
 def _named(result: LabelResult) -> str:
@@ -160,7 +153,11 @@ def _reliability_plot(report: Report) -> dict[str, Any] | None:
     errors = ", ".join(f"{SETS[name]} {each['expected_calibration_error']:.3f}" for name, each in found.items())
     axes = Axis("probability given", 0, 1, fraction=True), Axis("part that is true", 0, 1, fraction=True)
     picture = plot(*axes, about="Probabilities against how often they were right", lines=lines, marks=marks)
-    return _figure("Can probabilities be believed?", f"Expected calibration error: {errors}.", picture)
+    return _figure(
+        "Can probabilities be believed?",
+        f"Seen labels filled, unseen ones open. Expected calibration error: {errors}.",
+        picture,
+    )
 
 
 def _left_out(report: Report) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zsmld.evaluation.figures import Figures
 from zsmld.evaluation.report import LabelResult, Report
 
 if TYPE_CHECKING:
@@ -115,7 +114,20 @@ def notes(report: Report) -> list[str]:
         lines.append(f"expected calibration error, {SETS[name]}: {each['expected_calibration_error']:.3f}")
     if curve := found.get("offset_curve"):
         lines.append(f"area under unseen against seen mAP over images: {curve['area']:.3f}")
+        if (offset := found.get("offset")) is not None:
+            before, after = point_at(curve, 0.0), point_at(curve, offset)
+            lines.append(
+                f"seen scores lowered by {offset:.3g}, as validation labels chose: mAP over images of seen labels "
+                f"{percent(before[0])} → {percent(after[0])}, of unseen ones {percent(before[1])} → {percent(after[1])}"
+            )
     return lines
+
+
+def point_at(curve: dict[str, Any], offset: float) -> tuple[float, float]:
+    """Figures of seen and of unseen labels at an offset, or at the nearest one of the curve."""
+    there = [point for point in curve["points"] if point["offset"] is not None]
+    best = min(there, key=lambda point: abs(point["offset"] - offset))
+    return best["seen"], best["unseen"]
 
 
 def markdown(report: Report) -> str:
@@ -158,8 +170,3 @@ def _label(result: LabelResult) -> str:
 def escaped(text: str) -> str:
     """`text` as Markdown shows it: labels and file names are text, never markup."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-
-
-def headline(figures: Figures) -> str:
-    """mAP in percent, for a line."""
-    return percent(figures.get("map"))

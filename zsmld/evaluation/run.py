@@ -12,10 +12,10 @@ from zsmld import config, console, files
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
-from zsmld.decoder.model_folder import CONFIG, TrainedModel, load_model
+from zsmld.decoder.model_folder import CALIBRATION, CONFIG, TrainedModel, load_model
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import PRECISIONS, pick_device
-from zsmld.errors import UsageError
+from zsmld.errors import InputError, UsageError
 from zsmld.evaluation.figures import ScoreTable
 from zsmld.evaluation.measure import measure, measure_closed_set
 from zsmld.evaluation.pictures import pictures
@@ -117,10 +117,21 @@ def _report(
             table, protocol, single_label=trained.single_label, resamples=settings.resamples, about=about
         )
     report = measure(
-        table, protocol, gzsl=settings.gzsl, resamples=settings.resamples, offset=settings.seen_offset,
+        table, protocol, gzsl=settings.gzsl, resamples=settings.resamples, offset=_offset(settings),
         nearest_seen=None if vectors is None else _nearest_seen(vectors, table), about=about,
     )  # fmt: skip
     return replace(report, pictures=pictures(trained, dataset, table, report.labels, words))
+
+
+def _offset(settings: EvalSettings) -> float | None:
+    """What to take off the scores of seen labels: as told, else as calibration measured it."""
+    if settings.seen_offset is not None or not (settings.model / CALIBRATION).exists():
+        return settings.seen_offset
+    record = files.read_json(settings.model / CALIBRATION)
+    offset = record.get("offset") if isinstance(record, dict) else None
+    if not isinstance(offset, (int, float)):
+        raise InputError("holds no offset", path=settings.model / CALIBRATION, remedy="Give --seen-offset.")
+    return float(offset)
 
 
 def _nearest_seen(vectors: LabelEmbeddings, table: ScoreTable) -> dict[str, tuple[str, float]]:

@@ -83,6 +83,7 @@ def _check_kind(settings: TrainSettings, table: LabelEmbeddings | None) -> None:
         "control": settings.control,
         "label-vectors": settings.label_vectors != "centred",
         "label-sample": settings.label_sample,
+        "calibrate": settings.calibrate,
         "embeddings": table is not None,
     }
     for name, given in (of_zero_shot if settings.closed_set else of_closed_set).items():

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -28,6 +29,7 @@ from zsmld.training import checkpoint as checkpoints
 from zsmld.training.checkpoint import Checkpoint
 from zsmld.training.feeding import Inputs, PackedTargets, Rows, batches, steps_per_epoch
 from zsmld.training.objective import Objective
+from zsmld.training.optimizer import build_optimizer, rising_part, warmed_up_average
 from zsmld.training.step import backward_in_chunks, sample_labels
 
 METRICS_FILE = "metrics.jsonl"
@@ -86,13 +88,13 @@ class Trainer:
         self.training, self.validation = training, validation
         self.seconds_between_checkpoints = seconds_between_checkpoints
         self.steps = steps_per_epoch(len(training.rows), settings.batch_size)
-        self.average = AveragedModel(self.module, avg_fn=_warmed_up_average(settings.ema_decay))
+        self.average = AveragedModel(self.module, avg_fn=warmed_up_average(settings.ema_decay))
         self.optimizer = build_optimizer(self.module, settings)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             max_lr=[group["lr"] for group in self.optimizer.param_groups],
             total_steps=self.steps * settings.epochs,
-            pct_start=_rising_part(settings.warmup, self.steps * settings.epochs),
+            pct_start=rising_part(settings.warmup, self.steps * settings.epochs),
         )
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
@@ -188,17 +190,11 @@ class Trainer:
                 f"stopped early: no better validation {self.objective.told} since epoch {progress.best_epoch + 1}"
             )
 
-    @torch.no_grad()
     def validate(self) -> float:
         """The objective's figure on the validation images, with the averaged weights."""
         assert self.validation is not None
-        self.average.eval()
         rows = self.validation.rows
-        pieces = [rows[i : i + self.settings.batch_size] for i in range(0, len(rows), self.settings.batch_size)]
-        averaged: Any = self.average.module
-        score = averaged.for_inference(self.label_embeddings)
-        logits = [score(self.validation.inputs.read(piece).to(self.device)).float().cpu() for piece in pieces]
-        scores, truth = torch.cat(logits).numpy(), self.validation.targets.read(rows).numpy() > 0
+        scores, truth = self.score(self.label_embeddings), self.validation.targets.read(rows).numpy() > 0
         if not np.isfinite(scores).all():
             raise UsageError(
                 f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,
@@ -206,6 +202,19 @@ class Trainer:
             )  # fmt: skip
         known = self.validation.targets.known(rows)
         return self.objective.measure(scores, truth, None if known is None else known.numpy())
+
+    @torch.no_grad()
+    def score(self, label_embeddings: Tensor | None) -> NDArray[np.float32]:
+        """Logits (I,L) of the validation images for these labels, with the averaged weights."""
+        assert self.validation is not None
+        self.average.eval()
+        rows = self.validation.rows
+        pieces = [rows[i : i + self.settings.batch_size] for i in range(0, len(rows), self.settings.batch_size)]
+        averaged: Any = self.average.module
+        score = averaged.for_inference(None if label_embeddings is None else label_embeddings.to(self.device))
+        logits = [score(self.validation.inputs.read(piece).to(self.device)).float().cpu() for piece in pieces]
+        numbers: NDArray[np.float32] = torch.cat(logits).numpy()
+        return numbers
 
     def _order(self) -> Rows:
         generator = np.random.default_rng([self.settings.seed, self.progress.epoch])
@@ -259,39 +268,3 @@ class Trainer:
         self.schedule.load_state_dict(loaded.state["schedule"])
         checkpoints.restore_random_states(loaded.tensors["random"])
         self.progress = Progress(**loaded.state["progress"])
-
-
-def build_optimizer(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW (or Adam, as published): no decay on biases and norms, the backbone with a rate of its own."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("backbone."), parameter.ndim < 2), []).append(parameter)
-    backbone_rate = (
-        settings.learning_rate if settings.backbone_learning_rate is None else settings.backbone_learning_rate
-    )
-    described = [
-        {
-            "params": parameters,
-            "lr": backbone_rate if in_backbone else settings.learning_rate,
-            "weight_decay": 0.0 if is_flat else settings.weight_decay,
-        }
-        for (in_backbone, is_flat), parameters in groups.items()
-    ]
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(described)
-
-
-def _rising_part(warmup: float, total: int) -> float:
-    """`warmup`, or none where it is a single step: OneCycleLR divides by the steps between the first and the peak."""
-    return warmup if warmup * total > 1 else 0.0
-
-
-def _warmed_up_average(decay: float) -> Any:
-    """Exponential moving average whose memory grows from 10 steps to 1/(1-decay) of them."""
-
-    def update(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        warmed = min(decay, (1 + int(count)) / (10 + int(count)))
-        return averaged * warmed + current * (1 - warmed)
-
-    return update

@@ -10,7 +10,7 @@ import torch
 from zsmld import config, console, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
-from zsmld.decoder.model_folder import RECORD, save_model
+from zsmld.decoder.model_folder import CALIBRATION, RECORD, save_model
 from zsmld.decoder.queries import LabelQueries
 from zsmld.devices import pick_device
 from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
@@ -18,7 +18,7 @@ from zsmld.images.features import GivenTokens
 from zsmld.images.token_cache import TokenCache
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.settings import TrainSettings
-from zsmld.training import run_folder
+from zsmld.training import calibrate, run_folder
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
 from zsmld.training.feeding import CachedTokens, DecodedImages, Inputs
 from zsmld.training.job import Job, describe, prepare, told_backbone
@@ -48,6 +48,8 @@ def train(
             values["embeddings"] = embeddings
         settings = config.build(TrainSettings, values)
     job = prepare(settings, table)
+    if settings.calibrate:
+        calibrate.check_possible(job)
     if settings.dry_run:
         describe(job)
         return job.folder
@@ -88,6 +90,8 @@ def _run(job: Job) -> Path:
         run_folder.start_over(folder)
         files.write_json(folder / RECORD, described)
     chosen = trainer.fit()
+    if settings.calibrate and not (folder / CALIBRATION).exists():
+        calibrate.calibrate(job, lambda part: _new_trainer(part, device))
     trainer.module.load_state_dict(chosen)
     _finish(job, model.cpu(), trainer)
     return folder
@@ -154,6 +158,14 @@ def _trainer(job: Job, model: ZeroShotModel, inputs: Inputs, device: torch.devic
         folder=job.folder,
         device=device,
     )
+
+
+def _new_trainer(job: Job, device: torch.device) -> Trainer:
+    """A trainer of a model that is built anew."""
+    backbone = _backbone(job)
+    inputs = _inputs(job, backbone, device)
+    torch.manual_seed(job.settings.seed)
+    return _trainer(job, ZeroShotModel(backbone, _new_head(job, backbone)), inputs, device)
 
 
 def _finish(job: Job, model: ZeroShotModel, trainer: Trainer) -> None:

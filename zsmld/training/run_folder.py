@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.decoder.model_folder import CONFIG, LABELS, RECORD
+from zsmld.decoder.model_folder import CALIBRATION, CONFIG, LABELS, RECORD
 from zsmld.decoder.short_list_fit import FILE_NAME as SHORT_LIST
 from zsmld.errors import InputError, UsageError
 from zsmld.evaluation import REPORTS
@@ -60,7 +60,7 @@ def is_finished(folder: Path) -> bool:
 
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, *REPORTS, SHORT_LIST):
+    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, *REPORTS, CALIBRATION, SHORT_LIST):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -1,0 +1,81 @@
+"""How much higher seen labels are scored than unseen ones, measured without an unseen label.
+
+A fifth of the seen labels is held out, a head is trained on the others as the model itself is, and the validation
+images show how far the scores of trained labels lie above those of held-out ones: the offset with the highest harmonic
+mean of the two (`zsmld.evaluation.calibration`). No unseen label and no test image takes part, and the model's own
+weights are those of a training without this.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zsmld import console, files
+from zsmld.decoder.model_folder import CALIBRATION
+from zsmld.errors import InputError
+from zsmld.evaluation import ScoreTable, offset_curve
+from zsmld.training.feeding import PackedTargets
+from zsmld.training.job import Job
+from zsmld.training.loop import Trainer
+
+_HELD_OUT = 5  # one in so many
+_FEWEST = 10
+
+
+def check_possible(job: Job) -> None:
+    """Refuse data that cannot tell, before anything is trained.
+
+    Raises:
+        InputError: too few labels that validation images have.
+    """
+    there = int(job.dataset.targets(job.seen)[job.validation_rows].any(axis=0).sum())
+    if there < _FEWEST:
+        raise InputError(
+            f"{there} seen labels have a validation image, calibration needs {_FEWEST}",
+            path=job.settings.annotations, remedy="Raise --validation-fraction, or leave --calibrate out.",
+        )  # fmt: skip
+
+
+def calibrate(job: Job, trainer_of: Callable[[Job], Trainer]) -> None:
+    """Measure the offset and write `calibration.json` to the run folder.
+
+    Args:
+        job: what the model was trained on.
+        trainer_of: a trainer of a new model for a job.
+    """
+    rows = job.validation_rows
+    truth, known = job.dataset.targets(job.seen)[rows], job.dataset.known(job.seen)
+    there = np.flatnonzero(truth.any(axis=0))
+    # Only labels that can tell something are held out.
+    order = np.random.default_rng([job.settings.seed, len(job.seen)]).permutation(there)
+    trained_on = np.ones(len(job.seen), dtype=np.bool_)
+    trained_on[order[: len(there) // _HELD_OUT]] = False
+    kept = tuple(label for label, is_kept in zip(job.seen, trained_on, strict=True) if is_kept)
+    console.info(f"calibration: training again without {len(job.seen) - len(kept)} of the seen labels")
+    part = replace(job, seen=kept, targets=PackedTargets(job.dataset.targets(kept), job.dataset.known(kept)))
+    words = job.seen_vectors()
+    assert words is not None
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(job.settings.seed)
+        trainer = trainer_of(replace(part, folder=Path(folder)))
+        trainer.fit()
+        scores = trainer.score(words)
+    table = ScoreTable(job.seen, trained_on, scores, truth, None if known is None else known[rows])
+    curve = offset_curve(table, seed=job.settings.seed)
+    assert curve is not None  # both parts have a validation image
+    harmonic = dict(zip(curve.offsets.tolist(), curve.harmonic.tolist(), strict=True))
+    record = {
+        "offset": curve.best(),
+        "harmonic_mean_without": harmonic[0.0],
+        "harmonic_mean_with": harmonic[curve.best()],
+        "validation_images": len(rows),
+        "held_out": [label for label, is_kept in zip(job.seen, trained_on, strict=True) if not is_kept],
+        "curve": curve.to_json(),
+    }
+    files.write_json(job.folder / CALIBRATION, record)
