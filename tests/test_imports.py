@@ -10,7 +10,7 @@ TIERS = (
     {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"},
     {"labels", "images", "datasets"},
     {"decoder"},
-    {"training", "evaluation", "prediction"},
+    {"training", "evaluation", "prediction", "baselines"},
     {"cli"},
     {"__init__", "__main__"},
 )

@@ -197,21 +197,10 @@ class TrainSettings(DataSettings, DeviceSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalSettings(DataSettings, PrecisionSettings):
-    """`zsmld eval`."""
+class MeasureSettings(DataSettings, PrecisionSettings):
+    """What is measured, and by which rules."""
 
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="eval")
     unseen: Path | None = setting(None, "Label file: the words never trained on.", section="labels")
-    scores: Path | None = setting(
-        None, "Evaluate these scores of any model instead: a table, images × labels (npy, npz, safetensors, CSV, "
-        "Parquet). Needs --targets, --labels and --seen.", section="eval",
-    )  # fmt: skip
-    targets: Path | None = setting(None, "With --scores: the truth, as such a table.", section="eval")
-    labels: Path | None = setting(
-        None, "With --scores: label file, one for each column, in their order.", section="eval"
-    )
-    seen: Path | None = setting(None, "With --scores: label file, those trained on.", section="labels")
-    gzsl: bool = setting(False, "Score seen and unseen labels together, too.", section="eval")
     split: str = setting("test", "Which records to evaluate.", section="eval", choices=("train", "val", "test"))
     protocol: str = setting(
         "strict", "The rules of the figures; see docs/protocols.md.", section="eval",
@@ -223,15 +212,47 @@ class EvalSettings(DataSettings, PrecisionSettings):
     resamples: int = setting(
         1000, "Bootstrap resamples of the test images, for intervals; 0 gives none.", section="eval", minimum=0,
     )  # fmt: skip
+    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1, below=65_536)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings(MeasureSettings):
+    """`zsmld eval`."""
+
+    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="eval")
+    scores: Path | None = setting(
+        None, "Evaluate these scores of any model instead: a table, images × labels (npy, npz, safetensors, CSV, "
+        "Parquet). Needs --targets, --labels and --seen.", section="eval",
+    )  # fmt: skip
+    targets: Path | None = setting(None, "With --scores: the truth, as such a table.", section="eval")
+    labels: Path | None = setting(
+        None, "With --scores: label file, one for each column, in their order.", section="eval"
+    )
+    seen: Path | None = setting(None, "With --scores: label file, those trained on.", section="labels")
+    gzsl: bool = setting(False, "Score seen and unseen labels together, too.", section="eval")
     seen_offset: float | None = setting(
         None, "What to take off the scores of seen labels, chosen on validation labels, for a second GZSL figure. "
         "Default: what zsmld train --calibrate found.", section="eval",
     )  # fmt: skip
-    batch_size: int = setting(32, "Images at a time.", section="eval", minimum=1, below=65_536)
     report: Path | None = setting(
         None, "Folder for report.json, report.md and report.html. Default: the model folder.", section="eval"
     )
     json: bool = setting(False, "Print one JSON object instead of a table.", section="eval")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(MeasureSettings):
+    """`zsmld compare`."""
+
+    baselines: tuple[str, ...] = setting(
+        (), "Simple methods on the tokens and labels of the first run: chance, nearest, conse, eszsl, fast0tag, clip, "
+        "or all. Repeatable.", section="compare",
+    )  # fmt: skip
+    clip: str | None = setting(
+        None, "The CLIP model of the baseline clip: open_clip:MODEL@WEIGHTS.", section="compare", may_be_path=True
+    )
+    output: Path | None = setting(None, "Folder for compare.json and compare.md.", section="compare")
+    json: bool = setting(False, "Print one JSON object instead of a table.", section="compare")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +321,6 @@ class SampleSettings:
 
 
 ALL_SETTINGS = (
-    DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, PredictSettings,
-    ShortListSettings, SampleSettings,
+    DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, CompareSettings,
+    PredictSettings, ShortListSettings, SampleSettings,
 )  # fmt: skip

@@ -20,6 +20,7 @@ from zsmld.cli import main
 from zsmld.config import flag_of
 from zsmld.settings import (
     CheckSettings,
+    CompareSettings,
     DataCheckSettings,
     DataConvertSettings,
     EmbedSettings,
@@ -37,6 +38,7 @@ SETTINGS = {
     "embed-labels": EmbedSettings,
     "train": TrainSettings,
     "eval": EvalSettings,
+    "compare": CompareSettings,
     "predict": PredictSettings,
     "short-list": ShortListSettings,
     "sample": SampleSettings,

@@ -14,6 +14,7 @@ import click
 
 from zsmld import __version__, console
 from zsmld.cli.check import check
+from zsmld.cli.compare import compare
 from zsmld.cli.data import data
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
@@ -45,7 +46,7 @@ def main() -> None:
     """
 
 
-for command in (sample, data, embed_labels, check, train, evaluate, predict, short_list):
+for command in (sample, data, embed_labels, check, train, evaluate, compare, predict, short_list):
     main.add_command(command)
 
 

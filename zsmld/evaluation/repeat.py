@@ -41,6 +41,14 @@ def completed(settings: EvalSettings) -> EvalSettings:
     return settings
 
 
+def data_of(folder: Path) -> dict[str, Path]:
+    """The data set that a model was trained on, and the unseen labels of its last evaluation, as far as they are known:
+    `annotations`, `images`, `split_file`, `unseen`."""
+    last = _json(folder / REPORTS[0]).get("evaluation")
+    known = _json(folder / RECORD).get("settings", {}) | (last if isinstance(last, dict) else {})
+    return {name: Path(known[name]) for name in _PATHS if isinstance(known.get(name), str)}
+
+
 def _with(settings: EvalSettings, values: dict[str, Any]) -> EvalSettings:
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     return replace(settings, **given | {name: Path(given[name]) for name in _PATHS if name in given})
