@@ -80,13 +80,13 @@ def fit_method(name: str, prepared: Prepared) -> Fitted:
 def choose(method: Method, problem: Problem) -> dict[str, Any]:
     """The hyper-parameters with the best mean average precision on pseudo-unseen labels."""
     candidates = method.settings()
-    if len(candidates) == 1:
+    if len(candidates) == 1 or len(problem.vectors) < 2:
         return candidates[0]
     totals = np.zeros(len(candidates))
     for number in range(ROUNDS):
         rows, held_out = split_validation(problem.dataset, 0.25, number)
         order = np.random.default_rng(number).permutation(len(problem.vectors))
-        hidden, shown = order[: len(order) // 5], order[len(order) // 5 :]
+        hidden, shown = np.split(order, [max(len(order) // 5, 1)])
         part = problem.part(rows, shown)
         truth = problem.truth[np.ix_(held_out, hidden)]
         for at, settings in enumerate(candidates):

@@ -33,7 +33,7 @@ def clip_scores(
 
     Args:
         spec: `open_clip:MODEL@WEIGHTS` and its other forms.
-        labels: L labels; the prompt is "a photo of a {}.", as by default in `embed-labels`.
+        labels: L labels; their prompts are those of `embed-labels` by default.
         dataset: I images.
         device: where to compute.
         batch_size: images at a time.
@@ -44,7 +44,7 @@ def clip_scores(
     Raises:
         UsageError, InputError, EnvironmentFailure: as `create_backbone`; an image that cannot be read.
     """
-    words, _, _ = embed_prompts(labels, spec, read_templates(None), device=device.type)
+    words, _, _ = embed_prompts(labels, spec, read_templates(), device=device.type)
     text = torch.from_numpy(words).to(device)
     backbone = create_backbone(BackboneSpec(spec)).to(device)
     found: dict[str, list[Tensor]] = {}
