@@ -234,6 +234,17 @@ def test_an_evaluation_is_repeated_to_the_same_digits_and_says_what_changed(zsml
     assert "figures differ from those of the last evaluation: zsl" in zsmld("eval", "--json").stderr
 
 
+def test_another_data_set_is_not_held_against_the_training_records(zsmld, workspace):
+    lines = (workspace / "annotations.jsonl").read_text().splitlines()
+    (workspace / "tests.jsonl").write_text("\n".join(lines[-3:]) + "\n")
+    assert "training records" not in zsmld("eval", "--annotations", "tests.jsonl", "--images", ".").stderr
+    assert zsmld("train", "--closed-set", "--run", "runs/closed").code == 0
+    assert zsmld("eval", "--model", "runs/closed").code == 0
+    # A repeated evaluation never takes the place of one that is asked for.
+    told = zsmld("eval", "--model", "runs/closed", "--annotations", "tests.jsonl", "--images", ".", "--json")
+    assert "repeating" not in told.stderr and "tests.jsonl" in json.loads(told.stdout)["data"]
+
+
 def test_a_run_that_was_never_evaluated_knows_its_data_but_no_unseen_labels(zsmld, workspace):
     (workspace / "zsmld.toml").write_text("")
     outcome = zsmld("eval")

@@ -59,7 +59,9 @@ def test_tables_and_json_have_every_row(comparison, capsys):
 
 def test_without_resamples_there_are_differences_but_no_intervals():
     draw = np.random.default_rng(0)
-    table = ScoreTable(tuple("abcdefghijkl"), SEEN, draw.normal(size=(9, 12)).astype(np.float32), draw.random((9, 12)) < 0.4)
+    table = ScoreTable(
+        tuple("abcdefghijkl"), SEEN, draw.normal(size=(9, 12)).astype(np.float32), draw.random((9, 12)) < 0.4
+    )
     plain = Row("plain", {}, evaluate_sets(table, Protocol(), table.sets(gzsl=True)))
     found = Comparison(Protocol(), (plain, plain), 9)
     assert found.difference(plain, "zsl", "map") == (0.0, None)

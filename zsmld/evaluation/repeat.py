@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import console, files
+from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import RECORD
 from zsmld.errors import InputError
 from zsmld.evaluation.report import REPORTS, Report
@@ -26,19 +27,19 @@ def recorded(settings: EvalSettings) -> dict[str, Any]:
 
 
 def completed(settings: EvalSettings) -> EvalSettings:
-    """The settings with what they lack: the data set that the model was trained on, and its last evaluation.
+    """The settings with what they lack: the last evaluation of the model, or the data set that it was trained on.
 
-    Without unseen labels, and with an earlier report in the model folder, its evaluation is repeated.
+    Without annotations and unseen labels, and with an earlier report in the model folder, its evaluation is repeated.
     """
+    if settings.annotations is not None:
+        return settings
     last = _json(settings.model / REPORTS[0]).get("evaluation")
     if settings.unseen is None and isinstance(last, dict) and set(last) == set(_REPEATED):
         told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in last.items() if value)
         console.info(f"repeating the evaluation of {settings.model / REPORTS[0]}: {told}")
         return _with(settings, last)
-    if settings.annotations is None:
-        trained = _json(settings.model / RECORD).get("settings", {})
-        return _with(settings, {name: trained.get(name) for name in ("annotations", "images", "split_file")})
-    return settings
+    trained = _json(settings.model / RECORD).get("settings", {})
+    return _with(settings, {name: trained.get(name) for name in ("annotations", "images", "split_file")})
 
 
 def data_of(folder: Path) -> dict[str, Path]:
@@ -65,21 +66,24 @@ def _json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def differences(folder: Path, *, trained_on: str | None, report: Report) -> Iterator[str]:
+def differences(settings: EvalSettings, everything: Dataset, report: Report) -> Iterator[str]:
     """What is not as it was when the model was trained, or last evaluated.
 
     Args:
-        folder: the model folder.
-        trained_on: digest of the training records as they are now; None where it is not known.
-        report: the evaluation that was just made.
+        settings: of the evaluation that was just made.
+        everything: all records of its data set.
+        report: what it found.
     """
-    run, last = _json(folder / RECORD), _json(folder / REPORTS[0])
+    run, last = _json(settings.model / RECORD), _json(settings.model / REPORTS[0])
     then = run.get("versions", {})
     for name, now in versions().items():
         if name in then and then[name] != now:
             yield f"{name} is {now}, the model was trained with {then[name]}"
-    before = run.get("digests", {}).get("annotations")
-    if before and trained_on and before != trained_on:
+    before, trained = run.get("digests", {}).get("annotations"), run.get("settings", {})
+    # Of another data set than the one it was trained on there is nothing to say.
+    same_file = trained.get("annotations") == str(Path(settings.annotations or "").absolute())
+    told = before and same_file and not trained.get("allow_missing")
+    if told and everything.take(~everything.is_of("test")).digest() != before:
         yield "the training records are not those that the model was trained on"
     if last.get("evaluation") != report.about["evaluation"]:
         return

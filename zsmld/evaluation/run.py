@@ -56,8 +56,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         labels = _seen_and_unseen(settings, trained)
         vectors = embed_like(labels, trained.label_space())
     report = _report(settings, trained, dataset, labels, vectors)
-    trained_on = None if settings.allow_missing else everything.take(~everything.is_of("test")).digest()
-    told = list(differences(settings.model, trained_on=trained_on, report=report))
+    told = list(differences(settings, everything, report))
     for line in told:
         console.warn(line)
     report = replace(report, about=report.about | {"differences": told})
