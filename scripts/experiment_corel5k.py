@@ -75,12 +75,19 @@ def run_split(split: str, data: Path, work: Path) -> list[dict[str, Any]]:
             seen: list[str | Path] = ["--seen", labels / "seen.txt", "--embeddings", table]
             zsmld("train", *photographs, *seen, *tower, "--run", run, "--force", *flags)
             print(f"split {split}: {name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    compared = zsmld(
-        "compare", *names, *photographs, "--unseen", labels / "unseen.txt", "--min-positives", str(MIN_POSITIVES),
-        "--baselines", "all", "--output", work / f"compare{split}", "--json",
-    )  # fmt: skip
+    rules: list[str | Path] = [
+        *photographs, "--unseen", labels / "unseen.txt", "--min-positives", str(MIN_POSITIVES), "--json",
+    ]  # fmt: skip
+    compared = zsmld("compare", *names, *rules, "--baselines", "all", "--output", work / f"compare{split}")
     rows: list[dict[str, Any]] = json.loads(compared)["rows"]
-    return [row | {"name": names.get(row["name"], row["name"])} for row in rows]
+    # The vectors of the control's run are shuffled: simple methods that take them are controls, too.
+    simple = ["--baselines", "conse", "--baselines", "eszsl", "--baselines", "fast0tag"]
+    controls: list[dict[str, Any]] = json.loads(zsmld("compare", work / f"split{split}-1", *rules, *simple))["rows"][1:]
+    for row in controls:
+        row["name"] += ", shuffled vectors (control)"
+        for part in ("zsl", "gzsl", "seen"):
+            del row[part]["differences"]  # these are to another first row
+    return [row | {"name": names.get(row["name"], row["name"])} for row in [*rows, *controls]]
 
 
 def zsmld(*arguments: str | Path) -> str:
@@ -115,6 +122,8 @@ def differences(results: dict[str, list[dict[str, Any]]]) -> str:
     lines = ["| minus " + next(iter(results)) + " | " + " | ".join(title for title, _, _ in columns) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
     for name, rows in list(results.items())[1:]:
+        if "differences" not in rows[0]["zsl"]:
+            continue
         cells = []
         for _, part, key in columns:
             found = [row[part]["differences"][key] for row in rows]

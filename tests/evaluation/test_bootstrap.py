@@ -43,6 +43,7 @@ def test_every_resample_is_what_it_would_be_alone(ties, partial, monkeypatch):
     found = resample(scores, truth, known, per_image=numbers, ties=ties, resamples=RESAMPLES, seed=5)
     times = np.concatenate([draw(IMAGES, RESAMPLES, 5, first) for first in range(0, RESAMPLES, 8)], axis=1)
     assert times.shape == (IMAGES, RESAMPLES) and (times.sum(axis=0) == IMAGES).all()
+    assert len({tuple(column) for column in times.T}) == RESAMPLES  # no two are the same
     for at in range(RESAMPLES):
         assert found.totals[at] == pytest.approx(times[:, at] @ numbers)
         for label in range(LABELS):

@@ -65,6 +65,13 @@ def test_the_area_is_that_under_the_line():
     assert curve.area == pytest.approx(0.2 * 0.7 + 0.4 * 0.6 + 0.2 * 0.3)
 
 
+def test_of_equally_good_offsets_the_nearest_to_none_is_taken():
+    offsets = np.array([-np.inf, -3.0, -1.0, 0.5, 4.0, np.inf])
+    unseen = np.array([0.9, 0.4, 0.4, 0.4, 0.4, 0.9])
+    flat = calibration.OffsetCurve(offsets, np.full(6, 0.5), unseen, (1, 1))
+    assert flat.best() == 0.5
+
+
 def test_macro_average_precision_cannot_show_an_offset():
     from zsmld.evaluation.metrics import average_precision
 

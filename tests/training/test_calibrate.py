@@ -58,6 +58,9 @@ def test_the_offset_is_measured_and_used_and_no_weight_changes(workspace, along)
     found = record(run)
     assert 2 <= len(found["held_out"]) <= 3 and set(found["held_out"]) < set(LABELS[:12])
     assert found["validation_images"] == 40
+    if not along:
+        other = record(zsmld.train(**SETTINGS | {"epochs": 1}, run="other", calibrate=True, seed=1))
+        assert other["held_out"] != found["held_out"]  # drawn, not the first
     # Held-out labels were scored too low: something must be taken off the others.
     assert found["offset"] > 0 and found["harmonic_mean_with"] > found["harmonic_mean_without"]
     given = {"annotations": "annotations.jsonl", "unseen": "unseen.txt", "gzsl": True, "resamples": 0}

@@ -15,7 +15,7 @@ from zsmld.evaluation.charts import Axis, Mark, plot
 from zsmld.evaluation.report import LabelResult, Report
 from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, point_at, rows
 
-_NOT_ABOUT = {"title", "digests", "differences", "versions"}
+_NOT_ABOUT = {"title", "digests", "differences", "versions", "evaluation"}
 _CARDS = (
     ("zsl", "map", "ZSL mAP"), ("gzsl", "map", "GZSL mAP"), ("gzsl", "harmonic_map", "harmonic mean"),
     ("gzsl", "f1", "GZSL F1@{k}"), ("closed_set", "map", "mAP"), ("closed_set", "accuracy@1", "accuracy"),
@@ -35,6 +35,7 @@ def html(report: Report) -> str:
         notes=notes(report),
         plots=_plots(report),
         labels=labels,
+        with_nearest=any(each.nearest_seen for each in labels),
         pictures=report.pictures,
         percent=percent,
         about={key: value for key, value in report.about.items() if key not in _NOT_ABOUT and value is not None},
