@@ -158,20 +158,56 @@ def test_hostile_names_are_text_in_markdown():
     assert not re.search(r"(?<!\\)<|(?<!\\)\]\(", text)
 
 
+def in_browser(page, folder):
+    """What a browser makes of a page, scripts and all."""
+    command = [
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser")
 def test_hostile_names_do_nothing_in_a_browser(tmp_path):
     page = tmp_path / "report.html"
     page.write_text(html(hostile()), "utf-8")
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    dom = in_browser(page, tmp_path)
     found = parsed(dom)
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1]
     assert title.startswith("&lt;script&gt;") and len(found.elements) > 1000
     assert set(found.elements) <= set(parsed(page.read_text("utf-8")).elements) | {"tbody"}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+def test_labels_are_sorted_and_found_in_a_browser(tmp_path):
+    def order(script):
+        page = tmp_path / "report.html"
+        page.write_text(html(report()).replace("</body>", f"<script>{script}</script></body>"), "utf-8")
+        rows = re.findall(
+            r'<tr class="(?:seen|unseen)"( hidden="")?><td class="text">(\w+)', in_browser(page, tmp_path)
+        )
+        return [name for hidden, name in rows if not hidden]
+
+    by_precision = sorted(report().labels, key=lambda each: -(each.average_precision or -1))
+    assert order("") == [each.label for each in by_precision]
+    click = "document.querySelectorAll('#labels th button')[{}].click();"
+    assert order(click.format(0)) == sorted(table().labels)
+    assert order(click.format(0) * 2) == sorted(table().labels, reverse=True)
+    counts = {each.label: each.positives for each in report().labels}
+    assert [counts[name] for name in order(click.format(2) * 2)] == sorted(counts.values())
+    typed = "const box = document.getElementById('find'); box.value = 'DOG'; box.dispatchEvent(new Event('input'));"
+    assert set(order(typed)) == {"dog", "dogs"}
+
+
+def test_what_was_left_out_is_said():
+    scored = table()
+    scored.truth[:, 1] = False
+    found = measure(scored, Protocol(images="with a positive"), gzsl=True, resamples=0, about={"images_missing": 7})
+    page = parsed(html(found)).text
+    assert "7 images that are not on the disk" in page
+    assert "seen only: 1 labels, which have no positive image" in page
+    assert re.search(r"ZSL \(unseen\): \d+ images without a true label of the set", page)
 
 
 def test_the_page_needs_nothing_from_outside():

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from zsmld import evaluate_scores
 from zsmld.errors import EnvironmentFailure, InputError
-from zsmld.evaluation import scores as module
 from zsmld.evaluation.score_files import read_numbers, truth_of
 
 LABELS = ("dog", "polar bear", "sea")
@@ -114,6 +113,7 @@ def test_no_text_is_worse_than_an_error_of_one_line(tmp_path_factory, text):
         ("1,2,3\n1,x,3\n", r":2: 'x' is no number"),
         ("1,2,3\n1,2\n", r":2: has 2 cells, unlike the lines before"),
         ("a.jpg,1,2,3\n1,2,3\n", r":2: has 3 cells, unlike"),
+        ("a.jpg\nb.jpg\n", r"holds no line of numbers|:2: 'b.jpg' is no number"),
         ("1,2\n3,4\n5,6\n", r"is a table of 3 × 2, expected 3 columns, one a label.*It may be turned"),
         ("1,2,3,4\n", r"is a table of 1 × 4, expected 3 columns"),
     ],
@@ -122,6 +122,13 @@ def test_what_is_wrong_with_a_csv_is_told_by_line(tmp_path, text, says):
     path = tmp_path / "t.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=says):
+        read_numbers(path, labels=LABELS)
+
+
+def test_text_that_is_not_utf_8_is_told_by_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"1,2,3\n1,\xff,3\n")
+    with pytest.raises(InputError, match=r"t\.csv.*is not UTF-8 text"):
         read_numbers(path, labels=LABELS)
 
 
@@ -220,16 +227,18 @@ def test_partial_truth_is_said(capsys):
     assert report.sets["gzsl"]["known"] == pytest.approx(4 / 6)
 
 
-def test_torch_is_not_imported(tmp_path):
-    arguments = [written(tmp_path / "s.npy"), written(tmp_path / "t.npy", np.eye(2, 3))]
-    code = (
-        "import sys, zsmld; from pathlib import Path; "
-        "report = zsmld.evaluate_scores(*sys.argv[1:3], ['dog', 'polar bear', 'sea'], ['dog']); "
-        "report.write(Path(sys.argv[3])); assert 'torch' not in sys.modules; print(report.sets['zsl']['labels'])"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments), str(tmp_path / "report")], capture_output=True, text=True
-    )
+@pytest.mark.parametrize("way", ["python", "command line"])
+def test_torch_is_not_imported(tmp_path, way):
+    written(tmp_path / "s.npy")
+    written(tmp_path / "t.npy", np.eye(2, 3))
+    (tmp_path / "l.txt").write_text("\n".join(LABELS))
+    (tmp_path / "seen.txt").write_text("dog\n")
+    called = {
+        "python": "zsmld.evaluate_scores('s.npy', 't.npy', 'l.txt', 'seen.txt').write(Path('r'))",
+        "command line": "assert not zsmld.cli.run('eval --gzsl --scores s.npy --targets t.npy --labels l.txt "
+        "--seen seen.txt --report r'.split())",
+    }[way]
+    code = f"import sys, zsmld, zsmld.cli; from pathlib import Path; {called}; assert 'torch' not in sys.modules"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout == "1\n" and (tmp_path / "report" / "report.html").exists()
-    assert module.__doc__.endswith("Needs no torch.")
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["report.html", "report.json", "report.md"]

@@ -15,7 +15,7 @@ from zsmld.evaluation.charts import Axis, Mark, plot
 from zsmld.evaluation.report import LabelResult, Report
 from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, point_at, rows
 
-_NOT_ABOUT = {"title", "digests", "differences", "versions", "evaluation"}
+_NOT_ABOUT = {"title", "digests", "differences", "versions", "evaluation", "images_missing"}
 _CARDS = (
     ("zsl", "map", "ZSL mAP"), ("gzsl", "map", "GZSL mAP"), ("gzsl", "harmonic_map", "harmonic mean"),
     ("gzsl", "f1", "GZSL F1@{k}"), ("closed_set", "map", "mAP"), ("closed_set", "accuracy@1", "accuracy"),
@@ -162,7 +162,8 @@ def _reliability_plot(report: Report) -> dict[str, Any] | None:
 
 
 def _left_out(report: Report) -> list[str]:
-    told = []
+    missing = report.about.get("images_missing")
+    told = [f"{missing} images that are not on the disk"] if missing else []
     for name, figures in report.sets.items():
         if figures["labels_left_out"]:
             least = report.protocol.min_positives

@@ -49,7 +49,8 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     if settings.annotations is None:
         raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
     everything = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
-    dataset = present(everything.part(settings.split), allow_missing=settings.allow_missing)
+    part = everything.part(settings.split)
+    dataset = present(part, allow_missing=settings.allow_missing)
     if trained.closed_set:
         labels, vectors = _classes(settings, trained, dataset), None
     else:
@@ -59,7 +60,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     told = list(differences(settings, everything, report))
     for line in told:
         console.warn(line)
-    report = replace(report, about=report.about | {"differences": told})
+    report = replace(report, about=report.about | {"differences": told, "images_missing": len(part) - len(dataset)})
     report.write(settings.report or trained.folder)
     return report
 

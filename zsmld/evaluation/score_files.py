@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,30 +84,49 @@ def _array(path: Path) -> Table:
 
 
 def _csv(path: Path, labels: Sequence[str]) -> NumberFile:
-    rows: list[NDArray[np.float32]] = []
     names: tuple[str, ...] | None = None
     images: list[str] = []
-    reader = csv.reader(io.StringIO(files.read_text(path), newline=""))
-    try:
+    # Grown in place: a table of a hundred million numbers fits once, not twice.
+    values, width, count = array("f"), 0, 0
+    with _lines(path) as reader:
         for row in reader:
             if not row:
                 continue
-            named = not _is_number(row[0])
-            if not rows and names is None and _is_header(row, labels):
+            if not count and names is None and _is_header(row, labels):
                 names = tuple(row)
                 continue
-            if named:
-                images.append(row[0])
-            rows.append(_numbers(row[named:], path, reader.line_num))
-            if len(rows[-1]) != len(rows[0]) or (named != bool(images)) or (images and len(images) != len(rows)):
+            named = not _is_number(row[0])
+            numbers = _numbers(row[named:], path, reader.line_num)
+            width = width or len(numbers)
+            if not width:
+                raise InputError(f"{row[0][:60]!r} is no number", path=path, line=reader.line_num)
+            if len(numbers) != width or (count and named != bool(images)):
                 raise InputError(f"has {len(row)} cells, unlike the lines before", path=path, line=reader.line_num)
-    except csv.Error as error:
-        raise InputError(f"is no CSV: {error}", path=path, line=reader.line_num) from error
-    if not rows:
+            images += row[:1] if named else []
+            values.frombytes(numbers.tobytes())
+            count += 1
+    if not count:
         raise InputError("holds no line of numbers", path=path)
-    if names is not None and len(names) == len(rows[0]) + 1:
+    if names is not None and len(names) == width + 1:
         names = names[1:]
-    return NumberFile(np.stack(rows), names, tuple(images) or None)
+    return NumberFile(np.frombuffer(values, dtype=np.float32).reshape(count, width), names, tuple(images) or None)
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Any]:
+    """A CSV reader; what is no CSV, or no UTF-8, is an `InputError`."""
+    with files.open_input(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        reader = csv.reader(text)
+        try:
+            yield reader
+        except csv.Error as error:
+            raise InputError(f"is no CSV: {error}", path=path, line=reader.line_num) from error
+        except UnicodeDecodeError as error:
+            line = reader.line_num + 1
+            raise InputError("is not UTF-8 text", path=path, line=line, remedy="Save it as UTF-8.") from error
+        finally:
+            text.detach()
 
 
 def _is_header(row: Sequence[str], labels: Sequence[str]) -> bool:
