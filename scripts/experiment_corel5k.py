@@ -81,7 +81,7 @@ def run_split(split: str, data: Path, work: Path) -> list[dict[str, Any]]:
     compared = zsmld("compare", *names, *rules, "--baselines", "all", "--output", work / f"compare{split}")
     rows: list[dict[str, Any]] = json.loads(compared)["rows"]
     # The vectors of the control's run are shuffled: simple methods that take them are controls, too.
-    simple = ["--baselines", "conse", "--baselines", "eszsl", "--baselines", "fast0tag"]
+    simple = ["--baselines", "conse", "--baselines", "eszsl", "--baselines", "mixture", "--baselines", "fast0tag"]
     controls: list[dict[str, Any]] = json.loads(zsmld("compare", work / f"split{split}-1", *rules, *simple))["rows"][1:]
     for row in controls:
         row["name"] += ", shuffled vectors (control)"

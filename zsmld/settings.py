@@ -245,8 +245,8 @@ class CompareSettings(MeasureSettings):
     """`zsmld compare`."""
 
     baselines: tuple[str, ...] = setting(
-        (), "Simple methods on the tokens and labels of the first run: chance, nearest, conse, eszsl, fast0tag, clip, "
-        "or all. Repeatable.", section="compare",
+        (), "Simple methods on the tokens and labels of the first run: chance, nearest, conse, eszsl, mixture, "
+        "fast0tag, clip, or all. Repeatable.", section="compare",
     )  # fmt: skip
     clip: str | None = setting(
         None, "The CLIP model of the baseline clip: open_clip:MODEL@WEIGHTS.", section="compare", may_be_path=True

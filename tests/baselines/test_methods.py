@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 
 from zsmld.baselines.choice import Prepared, choose, fit_method
 from zsmld.baselines.fast0tag import _rank_loss
-from zsmld.baselines.methods import METHODS, Method, conse, eszsl, nearest_seen
+from zsmld.baselines.methods import METHODS, Method, conse, eszsl, mixture, nearest_seen
 from zsmld.baselines.pooled import Problem, standardised, unit_vectors
 from zsmld.datasets.records import Dataset, ImageRecord
 from zsmld.evaluation import average_precision, chance
@@ -69,6 +69,20 @@ def test_eszsl_solves_its_equation():
 
 def classifiers(given, test, ridge):
     return Ridge(alpha=ridge, fit_intercept=False).fit(given.features, standard_truth(given)).predict(test)
+
+
+def test_the_mixture_weighs_both_alike():
+    given, test, _, units = problem()
+    found = mixture(given, image_ridge=5.0, sharpness=2.0, label_ridge=0.7)(test, units)
+    expected = 0
+    for scorer in (
+        conse(given, image_ridge=5.0, sharpness=2.0, best=1000), eszsl(given, image_ridge=5.0, label_ridge=0.7)
+    ):  # fmt: skip
+        own, known = scorer(test, units), scorer(given.features, units)
+        expected = expected + (own - known.mean(axis=0)) / known.std(axis=0)
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    # One image at a time gives what all together give: nothing is standardised on the test images.
+    assert mixture(given, image_ridge=5.0, sharpness=2.0, label_ridge=0.7)(test[:1], units) == pytest.approx(found[:1])
 
 
 @pytest.mark.parametrize("best", [3, 1000])

@@ -75,6 +75,23 @@ def conse(problem: Problem, *, image_ridge: float, sharpness: float, best: int) 
     return score
 
 
+def mixture(problem: Problem, *, image_ridge: float, sharpness: float, label_ridge: float) -> Scorer:
+    """ConSE and ESZSL together, each standardised a label on the training images, with equal weights."""
+    both = (
+        conse(problem, image_ridge=image_ridge, sharpness=sharpness, best=len(problem.vectors)),
+        eszsl(problem, image_ridge=image_ridge, label_ridge=label_ridge),
+    )
+
+    def score(features: Floats, vectors: Floats) -> Floats:
+        total = np.zeros((len(features), len(vectors)))
+        for scorer in both:
+            known = scorer(problem.features, vectors)
+            total += (scorer(features, vectors) - known.mean(axis=0)) / (known.std(axis=0) + 1e-6)
+        return total
+
+    return score
+
+
 def nearest_seen(problem: Problem, *, image_ridge: float) -> Scorer:
     """A word scores as the seen label with the nearest vector does, by ridge regression; a seen label as itself."""
     weights = _ridge(problem.features, _standardised_truth(problem), image_ridge)
@@ -110,6 +127,10 @@ METHODS = {
     "eszsl": Method(
         "ESZSL", "Romera-Paredes & Torr 2015", eszsl,
         {"image_ridge": _RIDGES, "label_ridge": (1e-2, 1e-1, 1e0, 1e1)},
+    ),
+    "mixture": Method(
+        "ConSE + ESZSL", "", mixture,
+        {"image_ridge": _RIDGES, "sharpness": (1.0, 3.0), "label_ridge": (1e0, 1e1)},
     ),
     "fast0tag": Method(
         "Fast0Tag, linear", "Zhang et al. 2016", fast0tag, {"weight_decay": (1e-4, 1e-3, 1e-2, 1e-1)}
