@@ -192,6 +192,18 @@ def resolve(
     return settings(**chosen)
 
 
+def given(settings: Any, name: str) -> Path:
+    """The path of a setting that cannot be done without.
+
+    Raises:
+        UsageError: it is not given.
+    """
+    path: Path | None = getattr(settings, name)
+    if path is None:
+        raise UsageError(f"no {name} given", remedy=f"Give --{name} FILE, or set it in zsmld.toml.")
+    return path
+
+
 def build(settings: type[S], values: Mapping[str, Any]) -> S:
     """Build `settings` from keyword arguments of the Python API: unknown names refused, values checked."""
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]

@@ -153,7 +153,7 @@ def test_hyper_parameters_are_chosen_on_held_out_labels_and_groups():
     def at_labels(vectors):
         return [int(np.flatnonzero((given.vectors == row).all(axis=1))[0]) for row in vectors]
 
-    method = Method("made", "", fit, {"good": (0.0, 1.0, -1.0)})
+    method = Method("made", fit, {"good": (0.0, 1.0, -1.0)})
     assert choose(method, given) == {"good": 1.0}
     assert len(seen) == 4 * 3
     for part in seen:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from zsmld import console
 from zsmld.datasets.records import Dataset
-from zsmld.images.ahead import ahead
+from zsmld.images.ahead import batches_ahead
 from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.labels.clip_text import embed_prompts
 from zsmld.labels.prompt_templates import read_templates
@@ -49,14 +49,10 @@ def clip_scores(
     backbone = create_backbone(BackboneSpec(spec)).to(device)
     found: dict[str, list[Tensor]] = {}
     with torch.inference_mode(), console.progress("CLIP", len(dataset)) as meter:
-        images: list[Tensor] = []
-        for at, image in enumerate(ahead(backbone.preprocess.open, dataset.image_paths(), count=batch_size), start=1):
-            images.append(image)
-            if len(images) == batch_size or at == len(dataset):
-                for name, scores in _of_batch(backbone.tower, torch.stack(images).to(device), text).items():
-                    found.setdefault(name, []).append(scores.float().cpu())
-                meter.advance(len(images))
-                images = []
+        for images in batches_ahead(backbone.preprocess.open, dataset.image_paths(), batch_size):
+            for name, scores in _of_batch(backbone.tower, torch.stack(images).to(device), text).items():
+                found.setdefault(name, []).append(scores.float().cpu())
+            meter.advance(len(images))
     return {name: torch.cat(parts).numpy() for name, parts in found.items()}
 
 

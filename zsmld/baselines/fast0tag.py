@@ -28,7 +28,6 @@ def fast0tag(problem: Problem, *, weight_decay: float) -> Callable[[Floats, Floa
     features = torch.from_numpy(problem.features[telling]).float()
     truth = torch.from_numpy(problem.truth[telling])
     vectors = torch.from_numpy(problem.vectors).float()
-    # A score is near 1 in the beginning whatever C and E are.
     weights = torch.zeros(features.shape[1], vectors.shape[1], requires_grad=True)
     optimizer = torch.optim.AdamW([weights], lr=_RATE, weight_decay=weight_decay / _RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)

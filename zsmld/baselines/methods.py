@@ -28,13 +28,11 @@ class Method:
 
     Attributes:
         name: what a table calls it.
-        about: its source.
         fit: from a problem and one value of each hyper-parameter.
         grid: hyper-parameters.
     """
 
     name: str
-    about: str
     fit: Fit
     grid: Mapping[str, Sequence[Any]]
 
@@ -118,21 +116,12 @@ def _standardised_truth(problem: Problem) -> Floats:
 
 _RIDGES = (1e1, 1e2, 1e3, 1e4, 1e5)
 METHODS = {
-    "chance": Method("random ranking", "", random_ranking, {}),
-    "nearest": Method("nearest seen label", "", nearest_seen, {"image_ridge": _RIDGES}),
-    "conse": Method(
-        "ConSE", "Norouzi et al. 2014", conse,
-        {"image_ridge": _RIDGES, "sharpness": (1.0, 3.0, 10.0), "best": (10, 10**6)},
-    ),
-    "eszsl": Method(
-        "ESZSL", "Romera-Paredes & Torr 2015", eszsl,
-        {"image_ridge": _RIDGES, "label_ridge": (1e-2, 1e-1, 1e0, 1e1)},
-    ),
+    "chance": Method("random ranking", random_ranking, {}),
+    "nearest": Method("nearest seen label", nearest_seen, {"image_ridge": _RIDGES}),
+    "conse": Method("ConSE", conse, {"image_ridge": _RIDGES, "sharpness": (1.0, 3.0, 10.0), "best": (10, 10**6)}),
+    "eszsl": Method("ESZSL", eszsl, {"image_ridge": _RIDGES, "label_ridge": (1e-2, 1e-1, 1e0, 1e1)}),
     "mixture": Method(
-        "ConSE + ESZSL", "", mixture,
-        {"image_ridge": _RIDGES, "sharpness": (1.0, 3.0), "label_ridge": (1e0, 1e1)},
+        "ConSE + ESZSL", mixture, {"image_ridge": _RIDGES, "sharpness": (1.0, 3.0), "label_ridge": (1e0, 1e1)}
     ),
-    "fast0tag": Method(
-        "Fast0Tag, linear", "Zhang et al. 2016", fast0tag, {"weight_decay": (1e-4, 1e-3, 1e-2, 1e-1)}
-    ),
-}  # fmt: skip
+    "fast0tag": Method("Fast0Tag, linear", fast0tag, {"weight_decay": (1e-4, 1e-3, 1e-2, 1e-1)}),
+}

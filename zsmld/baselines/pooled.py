@@ -12,7 +12,7 @@ from zsmld import files
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.scoring import photographic
-from zsmld.images.ahead import ahead
+from zsmld.images.ahead import batches_ahead
 from zsmld.images.token_cache import TokenCache
 
 Floats = NDArray[np.float64]
@@ -56,14 +56,8 @@ def _tokens(trained: TrainedModel, dataset: Dataset) -> Iterator[NDArray[np.floa
     if dataset.features is None and trained.backbone_trained:
         # What the cache holds are tokens of published weights.
         backbone = photographic(trained)
-        waiting = []
-        for image in ahead(backbone.preprocess.open, dataset.image_paths(), count=_AT_ONCE):
-            waiting.append(image)
-            if len(waiting) == _AT_ONCE:
-                yield backbone.encode(waiting, _AT_ONCE).numpy()
-                waiting = []
-        if waiting:
-            yield backbone.encode(waiting, _AT_ONCE).numpy()
+        for images in batches_ahead(backbone.preprocess.open, dataset.image_paths(), _AT_ONCE):
+            yield backbone.encode(images, _AT_ONCE).numpy()
         return
     store = dataset.features
     cached = (

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsmld import console, files
+from zsmld import config, console, files
 from zsmld.baselines import METHODS, Prepared, clip_scores, fit_method, prepare
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
@@ -22,13 +22,14 @@ from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import UsageError, nearest
 from zsmld.evaluation.bootstrap import interval
-from zsmld.evaluation.figures import ScoreTable, SetResult, evaluate_sets
+from zsmld.evaluation.figures import ScoreTable, SetResult, as_lists, evaluate_sets
 from zsmld.evaluation.protocols import Protocol, protocol_named
 from zsmld.evaluation.repeat import data_of
-from zsmld.evaluation.report_text import escaped, percent
+from zsmld.evaluation.report_text import escaped, percent, percent_range
+from zsmld.evaluation.run import seen_and_unseen
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import embed_like
-from zsmld.labels.vocabulary import canonical, check_disjoint, read_vocabulary, vocabulary_of
+from zsmld.labels.vocabulary import canonical
 from zsmld.settings import CompareSettings
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Comparison:
         paired = own.resampled[figure] - first.resampled[figure] if own.resampled else np.zeros(0)
         return float(one - other), interval(paired)
 
+    def _difference_json(self, row: Row, part: str, figure: str) -> dict[str, Any] | None:
+        found = self.difference(row, part, figure)
+        return None if found is None else {"by": found[0], "interval": found[1] and list(found[1])}
+
     def columns(self) -> list[tuple[str, str, str]]:
         """Title, set and figure of what the table shows."""
         k = self.protocol.ks[0]
@@ -84,7 +89,7 @@ class Comparison:
             found = self.difference(row, part, figure)
             if row is self.rows[0] or found is None:
                 ends = row.sets[part].intervals.get(figure)
-                yield value if ends is None else f"{value} ({percent(ends[0])}–{percent(ends[1])})"
+                yield value if ends is None else f"{value} ({percent_range(ends)})"
                 continue
             amount, ends = found
             certain = ends is not None and (ends[0] > 0 or ends[1] < 0)
@@ -120,11 +125,9 @@ class Comparison:
                     "settings": row.about,
                     **{
                         part: result.figures | {
-                            "intervals": {key: _listed(ends) for key, ends in result.intervals.items()},
+                            "intervals": as_lists(result.intervals),
                             "differences": {
-                                key: None if found is None else {"by": found[0], "interval": _listed(found[1])}
-                                for key in result.intervals
-                                for found in [self.difference(row, part, key)]
+                                key: self._difference_json(row, part, key) for key in result.intervals
                             },
                         }
                         for part, result in row.sets.items()
@@ -133,10 +136,6 @@ class Comparison:
                 for row in self.rows
             ],
         }  # fmt: skip
-
-
-def _listed(ends: tuple[float, float] | None) -> list[float] | None:
-    return None if ends is None else list(ends)
 
 
 def compare(runs: Sequence[Path], settings: CompareSettings) -> Comparison:
@@ -155,15 +154,11 @@ def compare(runs: Sequence[Path], settings: CompareSettings) -> Comparison:
     models = [load_model(run) for run in runs]
     _check_comparable(models)
     settings = _completed(settings, data_of(runs[0]))
-    if settings.annotations is None or settings.unseen is None:
-        lacking = "annotations" if settings.annotations is None else "unseen"
-        raise UsageError(f"no {lacking} given", remedy=f"Give --{lacking} FILE, or set it in zsmld.toml.")
-    everything = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
+    annotations, unseen = config.given(settings, "annotations"), config.given(settings, "unseen")
+    everything = read_dataset(annotations, ReadOptions(settings.images, settings.split_file))
     everything = present(everything, allow_missing=settings.allow_missing)
     first = models[0]
-    unseen = read_vocabulary(settings.unseen)
-    check_disjoint(vocabulary_of(first.seen), unseen)
-    scene = _Scene(settings, first, everything, (*first.seen, *unseen.labels))
+    scene = _Scene(settings, first, everything, seen_and_unseen(first, unseen))
     rows = [scene.row(str(run), {}, scene.decoder(model)) for run, model in zip(runs, models, strict=True)]
     for name in names:
         console.info(f"baseline {name}")

@@ -19,8 +19,7 @@ _IMAGES_AT_ONCE = 1024
 
 def twins(table: ScoreTable) -> dict[str, str]:
     """Unseen labels that have another form of themselves (plural, singular, -ing) among the seen ones, and which."""
-    seen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if is_seen]
-    unseen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if not is_seen]
+    seen, unseen = table.parts()
     found: dict[str, str] = {}
     for finding in find_twins(unseen, seen, None):
         found.setdefault(finding.labels[0], finding.labels[1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -44,10 +45,20 @@ class ScoreTable:
     truth: Truth
     known: Truth | None = None
 
+    def parts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The seen labels, and the unseen ones."""
+        names = np.array(self.labels, dtype=object)
+        return tuple(names[self.seen]), tuple(names[~self.seen])
+
     def sets(self, *, gzsl: bool) -> dict[str, Columns]:
         """Columns of unseen labels among themselves, with `gzsl` of all of them, and of seen ones among themselves."""
         both = {"gzsl": np.arange(len(self.labels))} if gzsl else {}
         return {"zsl": np.flatnonzero(~self.seen), **both, "seen": np.flatnonzero(self.seen)}
+
+
+def as_lists(intervals: Intervals) -> dict[str, list[float] | None]:
+    """Intervals as JSON values."""
+    return {key: None if ends is None else list(ends) for key, ends in intervals.items()}
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,11 @@ class _Taken:
     truth: Truth
     known: Truth | None
     images_left_out: int
+
+    @cached_property
+    def positives(self) -> NDArray[np.int64]:
+        """(n,) true images of each label."""
+        return np.asarray(self.truth.sum(axis=0))
 
     def places(self, columns: Columns, protocol: Protocol) -> Columns:
         """Where these columns of the table are, in the protocol's order."""
@@ -185,7 +201,7 @@ def _evaluate(
 
 def _counted(taken: _Taken, protocol: Protocol) -> NDArray[np.bool_]:
     """(n,): which labels have a part in the mean."""
-    positives = taken.truth.sum(axis=0)
+    positives = taken.positives
     enough: NDArray[np.bool_] = positives >= protocol.min_positives
     if protocol.empty_labels == "left out":
         return enough
@@ -220,7 +236,7 @@ class _Mean:
 def _figures(
     taken: _Taken, places: Columns, mean: _Mean, precisions: Precisions, random: Precisions, hits: Mapping[int, Hits]
 ) -> Figures:
-    positives = taken.truth[:, places].sum(axis=0) * mean.counted
+    positives = taken.positives[places] * mean.counted
     weighted = float(np.nansum(positives * precisions) / positives.sum()) if positives.any() else None
     values: Figures = {key: _number(value) for key, value in mean.of_all(precisions).items()}
     values |= {

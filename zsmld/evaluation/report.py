@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import files
-from zsmld.evaluation.figures import Figures, Intervals
+from zsmld.evaluation.figures import Figures, Intervals, as_lists
 from zsmld.evaluation.protocols import Protocol
 
 FORMAT_VERSION = 2
@@ -94,9 +94,7 @@ class Report:
 
     def _intervals(self, name: str) -> dict[str, Any]:
         found = self.intervals.get(name)
-        return (
-            {"intervals": {key: None if ends is None else list(ends) for key, ends in found.items()}} if found else {}
-        )
+        return {"intervals": as_lists(found)} if found else {}
 
     def full_json(self) -> dict[str, Any]:
         """`to_json`, the details and the per-label table, as it stands in `report.json`."""

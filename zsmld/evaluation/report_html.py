@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from zsmld.evaluation.charts import Axis, Mark, plot
 from zsmld.evaluation.report import LabelResult, Report
-from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, point_at, rows
+from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, percent_range, point_at, rows
 
 _NOT_ABOUT = {"title", "digests", "differences", "versions", "evaluation", "images_missing"}
 _CARDS = (
@@ -65,7 +65,7 @@ def _cards(report: Report) -> list[dict[str, str]]:
         cards.append({
             "title": title.format(k=k),
             "value": percent(value),
-            "interval": "" if ends is None else f"{percent(ends[0])} – {percent(ends[1])}",
+            "interval": percent_range(ends),
             "chance": "" if chance is None else f"chance {percent(chance)}",
         })  # fmt: skip
     return cards

@@ -50,13 +50,10 @@ def rows(report: Report) -> Iterator[tuple[str, list[str], bool]]:
         if any(value is not None for value in figures):
             yield title, [percent(value) for value in figures], False
         ends = [report.intervals.get(name, {}).get(key) for name in sets]
-        if any(ends) and key in _WITH_INTERVAL:
-            yield INTERVAL, ["" if each is None else f"{100 * each[0]:.1f}–{100 * each[1]:.1f}" for each in ends], False
+        if any(ends) and (key == "map" or key.startswith("f1@")):
+            yield INTERVAL, [percent_range(each) for each in ends], False
     for title, key in _COUNTS:
         yield title, [str(report.sets[name][key]) for name in sets], True
-
-
-_WITH_INTERVAL = {"map"} | {f"f1@{k}" for k in range(1, 1000)}
 
 
 def _titles(report: Report) -> list[tuple[str, str]]:
@@ -77,6 +74,11 @@ def _titles(report: Report) -> list[tuple[str, str]]:
 def percent(value: float | int | None) -> str:
     """A fraction in percent, with a digit behind the point; empty for None."""
     return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def percent_range(ends: tuple[float, float] | None) -> str:
+    """An interval in percent; empty for None."""
+    return "" if ends is None else f"{percent(ends[0])}–{percent(ends[1])}"
 
 
 def terminal(report: Report) -> Table:

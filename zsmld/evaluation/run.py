@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,14 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     settings = settings or config.build(EvalSettings, values)
     trained = load_model(settings.model)
     settings = completed(settings)
-    if settings.annotations is None:
-        raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
-    everything = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
+    annotations = config.given(settings, "annotations")
+    everything = read_dataset(annotations, ReadOptions(settings.images, settings.split_file))
     part = everything.part(settings.split)
     dataset = present(part, allow_missing=settings.allow_missing)
     if trained.closed_set:
         labels, vectors = _classes(settings, trained, dataset), None
     else:
-        labels = _seen_and_unseen(settings, trained)
+        labels = seen_and_unseen(trained, config.given(settings, "unseen"))
         vectors = embed_like(labels, trained.label_space())
     report = _report(settings, trained, dataset, labels, vectors)
     told = list(differences(settings, everything, report))
@@ -65,10 +65,13 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     return report
 
 
-def _seen_and_unseen(settings: EvalSettings, trained: TrainedModel) -> tuple[str, ...]:
-    if settings.unseen is None:
-        raise UsageError("no unseen given", remedy="Give --unseen FILE, or set it in zsmld.toml.")
-    seen, unseen = _seen_vocabulary(trained), read_vocabulary(settings.unseen)
+def seen_and_unseen(trained: TrainedModel, path: Path) -> tuple[str, ...]:
+    """The labels of a model, then those of a file.
+
+    Raises:
+        InputError: a faulty file, or a label of it that the model was trained on.
+    """
+    seen, unseen = _seen_vocabulary(trained), read_vocabulary(path)
     check_disjoint(seen, unseen)
     return (*seen.labels, *unseen.labels)
 
@@ -139,9 +142,7 @@ def _nearest_seen(vectors: LabelEmbeddings, table: ScoreTable) -> dict[str, tupl
     distances = Distances(vectors)
     if not distances.judged:
         return {}
-    seen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if is_seen]
-    unseen = [label for label, is_seen in zip(table.labels, table.seen, strict=True) if not is_seen]
-    return {label: near[0] for label, near in distances.nearest(unseen, seen, most=1).items()}
+    return {label: near[0] for label, near in distances.nearest(*table.parts()[::-1], most=1).items()}
 
 
 def _about(settings: EvalSettings, trained: TrainedModel, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:

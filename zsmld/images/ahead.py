@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -12,6 +14,13 @@ B = TypeVar("B")
 
 # Threads that read and decode; both let other threads work meanwhile.
 DECODERS = 4
+
+
+def batches_ahead(function: Callable[[A], B], items: Iterable[A], size: int) -> Generator[list[B]]:
+    """Results of `function` in lists of `size`, the last one what is left, while those of the next are made."""
+    with closing(ahead(function, items, count=size)) as results:
+        while batch := list(islice(results, size)):
+            yield batch
 
 
 def ahead(function: Callable[[A], B], items: Iterable[A], *, count: int, threads: int = DECODERS) -> Generator[B]:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from zsmld import console, files
 from zsmld.decoder.model_folder import CALIBRATION
@@ -47,7 +46,7 @@ def calibrate(job: Job, trainer_of: Callable[[Job], Trainer]) -> None:
 
     Args:
         job: what the model was trained on.
-        trainer_of: a trainer of a new model for a job.
+        trainer_of: a trainer of a new model for a job, seeded as its settings say.
     """
     rows = job.validation_rows
     truth, known = job.dataset.targets(job.seen)[rows], job.dataset.known(job.seen)
@@ -62,7 +61,6 @@ def calibrate(job: Job, trainer_of: Callable[[Job], Trainer]) -> None:
     words = job.seen_vectors()
     assert words is not None
     with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(job.settings.seed)
         trainer = trainer_of(replace(part, folder=Path(folder)))
         trainer.fit()
         scores = trainer.score(words)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsmld import console
+from zsmld import config, console
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
@@ -54,14 +54,12 @@ def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         InputError: labels, vectors or annotations that cannot be used.
     """
     _check_kind(settings, table)
-    if settings.annotations is None:
-        raise UsageError("no annotations given", remedy="Give --annotations FILE, or set it in zsmld.toml.")
-    seen = None if settings.seen is None else read_vocabulary(settings.seen)
-    if not settings.closed_set:
-        if seen is None:
-            raise UsageError("no seen given", remedy="Give --seen FILE, or set it in zsmld.toml.")
+    annotations = config.given(settings, "annotations")
+    path = settings.seen if settings.closed_set else config.given(settings, "seen")
+    seen = None if path is None else read_vocabulary(path)
+    if seen is not None and not settings.closed_set:
         table = _vectors(settings, seen, table)
-    dataset = read_dataset(settings.annotations, ReadOptions(settings.images, settings.split_file))
+    dataset = read_dataset(annotations, ReadOptions(settings.images, settings.split_file))
     dataset.part("train")
     dataset = present(dataset.take(~dataset.is_of("test")), allow_missing=settings.allow_missing)
     if dataset.features is not None and settings.train_backbone:

@@ -74,14 +74,7 @@ def _run(job: Job) -> Path:
     )
     if resuming:
         run_folder.check_same_run(folder, described)
-    torch.manual_seed(settings.seed)
-    device = pick_device(settings.device)
-    backbone = _backbone(job)
-    inputs = _inputs(job, backbone, device)
-    # Seeded again: how many numbers the backbone's construction drew must not change the head.
-    torch.manual_seed(settings.seed)
-    model = ZeroShotModel(backbone, _new_head(job, backbone))
-    trainer = _trainer(job, model, inputs, device)
+    model, trainer = _new_trainer(job)
     if resuming:
         trainer.restore()
         console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
@@ -91,10 +84,22 @@ def _run(job: Job) -> Path:
         files.write_json(folder / RECORD, described)
     chosen = trainer.fit()
     if settings.calibrate and not (folder / CALIBRATION).exists():
-        calibrate.calibrate(job, lambda part: _new_trainer(part, device))
+        calibrate.calibrate(job, lambda part: _new_trainer(part)[1])
     trainer.module.load_state_dict(chosen)
     _finish(job, model.cpu(), trainer)
     return folder
+
+
+def _new_trainer(job: Job) -> tuple[ZeroShotModel, Trainer]:
+    """A model that is built anew, and its trainer."""
+    torch.manual_seed(job.settings.seed)
+    device = pick_device(job.settings.device)
+    backbone = _backbone(job)
+    inputs = _inputs(job, backbone, device)
+    # Seeded again: how many numbers the backbone's construction drew must not change the head.
+    torch.manual_seed(job.settings.seed)
+    model = ZeroShotModel(backbone, _new_head(job, backbone))
+    return model, _trainer(job, model, inputs, device)
 
 
 def _backbone(job: Job) -> Backbone | GivenTokens:
@@ -158,14 +163,6 @@ def _trainer(job: Job, model: ZeroShotModel, inputs: Inputs, device: torch.devic
         folder=job.folder,
         device=device,
     )
-
-
-def _new_trainer(job: Job, device: torch.device) -> Trainer:
-    """A trainer of a model that is built anew."""
-    backbone = _backbone(job)
-    inputs = _inputs(job, backbone, device)
-    torch.manual_seed(job.settings.seed)
-    return _trainer(job, ZeroShotModel(backbone, _new_head(job, backbone)), inputs, device)
 
 
 def _finish(job: Job, model: ZeroShotModel, trainer: Trainer) -> None:
