@@ -15,6 +15,7 @@ import argparse
 import copy
 import platform
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -138,7 +139,10 @@ def figures(arguments: argparse.Namespace) -> None:
     words = torch.from_numpy(embed_like(labels, trained.label_space()).vectors)
     truth = dataset.targets(labels)
     print("| | mAP of the unseen labels | of all | seconds |\n|---|---|---|---|")
-    for name, score in scorers(trained.model.head, words, "cpu").items():
+    head = trained.model.head
+    if not isinstance(head, MLDecoder):
+        sys.exit(f"bench_precision: {arguments.run} has a linear path. Train with --method decoder.")
+    for name, score in scorers(head, words, "cpu").items():
         began = time.perf_counter()
         parts = np.array_split(np.arange(len(store)), len(store) // 32)
         logits = torch.cat([score(torch.from_numpy(store.read(part))) for part in parts]).numpy()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zsmld import ZeroShotTagger
+from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.scoring import photographic
 from zsmld.decoder.short_list import TOP, ShortList
 from zsmld.decoder.short_list_fit import calibrate
@@ -47,6 +49,8 @@ def main() -> None:
     labels = vocabulary(arguments.source, arguments.labels)
     words = torch.from_numpy(tagger.embed(labels, source=arguments.source, missing="skip").vectors)
     head = tagger.trained.model.head
+    if not isinstance(head, MLDecoder):
+        sys.exit(f"bench_short_list: {arguments.model} has a linear path. Train with --method decoder.")
     score = head.for_inference(words)
     fitting = tokens(tagger, drawn(arguments.fit, PHOTOGRAPHS))
     began = time.perf_counter()

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from zsmld import console, files
 from zsmld.config import build as build_settings
+from zsmld.datasets.holding_out import split_validation
 from zsmld.datasets.records import Dataset
 from zsmld.datasets.tables import read_annotations
 from zsmld.decoder.head import MLDecoder
@@ -40,7 +41,6 @@ from zsmld.settings import TrainSettings
 from zsmld.training.feeding import CachedTokens, PackedTargets
 from zsmld.training.loop import Part, Trainer
 from zsmld.training.objective import objective_of
-from zsmld.training.validation import split_validation
 
 RATES = (1e-3, 3e-3)
 VECTORS = "glove_nus_wide_1006.300d.txt.gz"

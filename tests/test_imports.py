@@ -10,7 +10,7 @@ TIERS = (
     {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"},
     {"labels", "images", "datasets"},
     {"decoder"},
-    {"training", "evaluation", "prediction", "baselines"},
+    {"training", "evaluation", "prediction", "linear"},
     {"cli"},
     {"__init__", "__main__"},
 )

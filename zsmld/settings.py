@@ -117,6 +117,16 @@ class TrainSettings(DataSettings, DeviceSettings):
         False, "With --closed-set: every image has exactly one of the labels.", section="labels"
     )
 
+    method: str = setting(
+        "two-path", "What is trained: a decoder beside a linear path, with a gate between them that is measured on "
+        "held-out seen labels; one of the two alone; or the linear method of a paper, which takes seconds.",
+        section="train", choices=("two-path", "decoder", "linear", "eszsl", "conse", "fast0tag"),
+    )  # fmt: skip
+    rehearsals: int = setting(
+        2, "Trainings of the method two-path without a fifth of the seen labels, in turn, that choose the last epoch "
+        "and the gate.", section="train", minimum=1,
+    )  # fmt: skip
+
     backbone: str = setting(
         "timm:mobilenetv3_large_100", "Image tower: timm:NAME or open_clip:NAME@TAG.", section="backbone"
     )
@@ -194,6 +204,11 @@ class TrainSettings(DataSettings, DeviceSettings):
     resume: bool = setting(False, "Go on with a run that was cut.", section="train")
     dry_run: bool = setting(False, "Check everything, say what would be done, write nothing.", section="train")
     force: bool = setting(False, "Start over in a run folder that exists.", section="train")
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the method trains a decoder."""
+        return self.method in ("two-path", "decoder")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ feed_forward = 16
 [train]
 epochs = 1
 batch_size = 4
+method = "decoder"
 
 [device]
 device = "cpu"

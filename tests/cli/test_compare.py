@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from zsmld.baselines import METHODS
+from zsmld.linear import METHODS
 
 USAGE, INPUT = 2, 3
 

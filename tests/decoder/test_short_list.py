@@ -55,7 +55,7 @@ def test_the_probe_is_the_product_with_what_comes_out_of_attention(head, words, 
     probe = ShortList(head.for_inference(words[:300]), weight, 0.1)
     expected = explicit_probe(head, words[:300], x[:1], weight)
     with torch.inference_mode():
-        ranked = probe.ranked(head.memory(x[:1]))
+        ranked = probe.ranked(x[:1])
     difference = expected - ranked
     # The same but for a number that all labels have in common.
     torch.testing.assert_close(difference, difference.mean().expand_as(difference), atol=1e-4, rtol=0)
@@ -102,7 +102,7 @@ def test_logits_of_attention_too_large_for_their_exponential_do_no_harm(head, wo
     head.layer.attention.query.weight.data *= 1e4
     probe = ShortList(head.for_inference(words), torch.randn(D), 0.05)
     with torch.inference_mode():
-        assert torch.isfinite(probe.ranked(head.memory(x[:1]))).all()
+        assert torch.isfinite(probe.ranked(x[:1])).all()
 
 
 def test_what_is_calibrated_finds_the_best_labels_and_says_how_many(head, words, x):

@@ -107,7 +107,7 @@ def test_auto_takes_it_for_large_vocabularies_alone(tagger, photographs, words, 
     assert short_lists.usable_short_list(folder, 10_000, 10, "off") is None
     monkeypatch.setattr(short_lists, "LARGE", 300)
     used = []
-    monkeypatch.setattr(ShortList, "ranked", lambda *_: used.append(1) or torch.zeros(1, len(WORDS)))
+    monkeypatch.setattr(ShortList, "_probed", lambda *_: used.append(1) or torch.zeros(1, len(WORDS)))
     tagger.predict(photographs[:2], words, top_k=5)
     assert used
 

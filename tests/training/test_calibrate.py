@@ -15,7 +15,7 @@ LABELS = tuple(f"colour {at}" for at in range(14))
 SETTINGS = {
     "annotations": "annotations.jsonl", "seen": "seen.txt", "backbone": "timm:test_convnext", "image_size": 32,
     "backbone_weights": "random", "width": 16, "heads": 2, "feed_forward": 16, "batch_size": 8, "epochs": 12,
-    "learning_rate": 1e-2, "device": "cpu",
+    "learning_rate": 1e-2, "device": "cpu", "method": "decoder",
 }  # fmt: skip
 
 

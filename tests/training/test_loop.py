@@ -51,7 +51,7 @@ def trainer(folder, *, validate=True, seconds=300.0, module=None, **values):
     validation = Part(inputs, targets, rows[48:]) if validate else None
     return Trainer(
         head, vectors, objective_of(settings), Part(inputs, targets, rows[:48]), validation, settings, folder,
-        torch.device("cpu"), seconds,
+        torch.device("cpu"), seconds_between_checkpoints=seconds,
     )  # fmt: skip
 
 

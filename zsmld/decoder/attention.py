@@ -6,11 +6,16 @@ import torch
 from torch import Tensor
 
 from zsmld.decoder.head import MLDecoder
+from zsmld.decoder.sequence import as_sequence
+from zsmld.decoder.two_path import TwoPathHead
 
 
 @torch.inference_mode()
-def attention_weights(head: MLDecoder, tokens: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
+def attention_weights(head: MLDecoder | TwoPathHead, tokens: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
     """How much each query attends to each token (Vaswani et al. 2017, equation 1), averaged over heads.
+
+    A head without a decoder has no attention: there it is the softmax, over the tokens, of the logits that the linear
+    path gives each token as if all of the image were like it.
 
     Args:
         head: in eval mode.
@@ -20,9 +25,15 @@ def attention_weights(head: MLDecoder, tokens: Tensor, label_embeddings: Tensor 
     Returns:
         (B,L,T), each row adding up to 1.
     """
-    attention, memory = head.layer.attention, head.memory(tokens)
-    queries = head.queries_of(label_embeddings)
-    queries = head.layer.query_norm(queries + queries).unsqueeze(0)
+    decoder = head.decoder if isinstance(head, TwoPathHead) else head
+    if decoder is None:
+        assert isinstance(head, TwoPathHead) and label_embeddings is not None
+        tokens = as_sequence(tokens, head.linear.in_features)
+        logits: Tensor = head.linear(tokens.flatten(0, 1), label_embeddings)  # (BT,L)
+        return logits.view(*tokens.shape[:2], -1).transpose(1, 2).softmax(dim=-1)
+    attention, memory = decoder.layer.attention, decoder.memory(tokens)
+    queries = decoder.queries_of(label_embeddings)
+    queries = decoder.layer.query_norm(queries + queries).unsqueeze(0)
     q, k = attention.split(attention.query(queries)), attention.split(attention.key(memory))  # (B,H,n,D/H)
     weights = torch.softmax(q @ k.transpose(2, 3) / q.shape[-1] ** 0.5, dim=-1)  # (B,H,L,T)
     return weights.mean(dim=1)

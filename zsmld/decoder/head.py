@@ -19,6 +19,7 @@ from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.layer import DecoderLayer
 from zsmld.decoder.queries import FixedQueries, LabelQueries
 from zsmld.decoder.readout import GroupReadout, SharedReadout
+from zsmld.decoder.sequence import as_sequence
 from zsmld.errors import InputError, UsageError
 
 DEFAULT_GROUPS = 100
@@ -73,7 +74,7 @@ class MLDecoder(nn.Module):
             "projected": projected,
             "mask_per_image": mask_per_image,
         }
-        self.in_features = in_features
+        self.in_features, self.label_features, self.num_classes = in_features, label_features, num_classes
         self.embed_tokens = nn.Linear(in_features, width)
         self.queries: LabelQueries | FixedQueries
         self.readout: SharedReadout | GroupReadout
@@ -100,7 +101,7 @@ class MLDecoder(nn.Module):
 
     def memory(self, tokens: Tensor) -> Tensor:
         """(B,T,C) or (B,C,h,w) → (B,T,D): what the queries look at."""
-        return torch.relu(self.embed_tokens(self.as_sequence(tokens)))
+        return torch.relu(self.embed_tokens(as_sequence(tokens, self.in_features)))
 
     def decode(self, memory: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
         """What `memory` gave → logits."""
@@ -129,21 +130,6 @@ class MLDecoder(nn.Module):
             raise UsageError(f"this head {wanted}")
         queries: Tensor = self.queries(label_embeddings) if zero_shot else self.queries()
         return queries
-
-    def as_sequence(self, tokens: Tensor) -> Tensor:
-        """(B,T,C) or (B,C,h,w) → (B,T,C).
-
-        Raises:
-            UsageError: any other shape.
-        """
-        if tokens.ndim == 4:
-            tokens = tokens.flatten(2).transpose(1, 2)  # (B,C,h,w) → (B,T,C)
-        if tokens.ndim != 3 or tokens.shape[2] != self.in_features:
-            raise UsageError(
-                f"tokens of shape {tuple(tokens.shape)}, expected (B, T, {self.in_features}) or "
-                f"(B, {self.in_features}, h, w)"
-            )
-        return tokens
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor], *, heads: int = 8) -> MLDecoder:

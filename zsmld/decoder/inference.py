@@ -32,6 +32,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zsmld.decoder.sequence import as_sequence
+
 if TYPE_CHECKING:
     from zsmld.decoder.head import MLDecoder
 
@@ -80,7 +82,7 @@ class InferenceHead:
     @torch.inference_mode()
     def __call__(self, tokens: Tensor) -> Tensor:
         """Score every image for every label of the vocabulary."""
-        tokens = self.head.as_sequence(tokens).to(self.queries.dtype)
+        tokens = as_sequence(tokens, self.head.in_features).to(self.queries.dtype)
         queries, (width, feed_forward) = len(self.queries), self.layer.contract.weight.shape
         form = cheapest_form(queries, tokens.shape[1], width, feed_forward, self.layer.attention.heads)
         # The folded form squares what a LayerNorm would get, which half precision with few exponents may not hold.

@@ -16,6 +16,7 @@ import torch
 from zsmld import __version__, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
+from zsmld.decoder.two_path import TwoPathHead
 from zsmld.errors import InputError, ZsmldError
 from zsmld.images import features
 from zsmld.images.backbones import Backbone
@@ -121,7 +122,7 @@ def load_model(folder: Path) -> TrainedModel:
     if metadata[DIGEST] != config["weights_digest"]:
         raise InputError(f"is not the file that {CONFIG} describes: their digests differ", path=folder / WEIGHTS)
     try:
-        model = ZeroShotModel(_backbone(config["backbone"]), MLDecoder.from_sizes(config["head"]))
+        model = ZeroShotModel(_backbone(config["backbone"]), _head(config["head"]))
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except ZsmldError as error:
         raise InputError(f"describes no model: {error}", path=folder / CONFIG) from error
@@ -138,15 +139,20 @@ def load_model(folder: Path) -> TrainedModel:
     )
 
 
-def _label_space(folder: Path, head: MLDecoder, classes: int) -> LabelEmbeddings | None:
+def _head(sizes: dict[str, Any]) -> MLDecoder | TwoPathHead:
+    """Of the two kinds the one that has such sizes."""
+    return TwoPathHead.from_sizes(sizes) if "linear" in sizes else MLDecoder.from_sizes(sizes)
+
+
+def _label_space(folder: Path, head: MLDecoder | TwoPathHead, classes: int) -> LabelEmbeddings | None:
     """The vectors of a zero-shot head; None of a closed-set one."""
-    if head.sizes["num_classes"] is not None:
-        if head.sizes["num_classes"] != classes:
-            raise InputError(f"names {classes} classes of {head.sizes['num_classes']}", path=folder / CONFIG)
+    if head.num_classes is not None:
+        if head.num_classes != classes:
+            raise InputError(f"names {classes} classes of {head.num_classes}", path=folder / CONFIG)
         return None
     labels = LabelEmbeddings.load(folder / LABELS)
-    if labels.width != head.sizes["label_features"]:
-        problem = f"holds vectors of {labels.width} numbers, the model takes {head.sizes['label_features']}"
+    if labels.width != head.label_features:
+        problem = f"holds vectors of {labels.width} numbers, the model takes {head.label_features}"
         raise InputError(problem, path=folder / LABELS)
     return labels
 

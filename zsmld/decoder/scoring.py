@@ -19,8 +19,9 @@ from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.short_list import ShortList
 from zsmld.decoder.short_list_fit import Calibration
+from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import InputError
-from zsmld.images.ahead import ahead
+from zsmld.images.ahead import ahead, batches_ahead
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features, GivenTokens
 from zsmld.images.opening import ImageError
@@ -62,25 +63,39 @@ def score_dataset(
             model was trained on tokens of another kind.
     """
     _check_kind(trained, dataset)
-    paths = dataset.image_paths()
     trained.model.to(device)
-    logits = np.empty((len(paths), _columns(trained, label_embeddings)), dtype=np.float32)
-    if trained.backbone_trained:
-        for scored in score_files(trained, paths, label_embeddings, batch_size=batch_size, device=device, dtype=dtype):
-            for error in scored.errors.values():
-                raise error
-            logits[scored.rows] = scored.logits
-        return logits
-    store: Features | TokenStore | None = dataset.features
-    if store is None:
-        store = TokenCache(files.cache_folder(), photographic(trained)).fill(paths)
+    logits = np.empty((len(dataset), _columns(trained, label_embeddings)), dtype=np.float32)
     score = _head(trained, label_embeddings, device, dtype)
-    with console.progress("scoring", len(paths)) as meter:
-        for start in range(0, len(paths), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(paths)))
-            logits[rows] = _numbers(score(torch.from_numpy(store.read(rows)).to(device)))
+    with console.progress("scoring", len(dataset)) as meter:
+        for rows, tokens in token_blocks(trained, dataset, batch_size, dtype):
+            logits[rows] = _numbers(score(tokens.to(device)))[: len(rows)]
             meter.advance(len(rows))
     return logits
+
+
+def token_blocks(
+    trained: TrainedModel, dataset: Dataset, batch_size: int, dtype: torch.dtype = torch.float32
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Rows (n,) and their tokens (n,T,C), of all images of a data set.
+
+    Those of a backbone that was trained along are of whole batches, and more than the rows: see `encode_filled`.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    blocks = [np.arange(at, min(at + batch_size, len(dataset))) for at in range(0, len(dataset), batch_size)]
+    if dataset.features is None and trained.backbone_trained:
+        # What the cache holds are tokens of published weights.
+        backbone = photographic(trained)
+        batches = batches_ahead(backbone.preprocess.open, dataset.image_paths(), batch_size)
+        for rows, images in zip(blocks, batches, strict=True):
+            yield rows, backbone.encode_filled(images, batch_size, dtype)
+        return
+    store: Features | TokenStore | None = dataset.features
+    if store is None:
+        store = TokenCache(files.cache_folder(), photographic(trained)).fill(dataset.image_paths())
+    for rows in blocks:
+        yield rows, torch.from_numpy(store.read(rows))
 
 
 def score_files(
@@ -129,9 +144,9 @@ def score_files(
 
 def _head(
     trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype
-) -> InferenceHead:
+) -> InferenceHead | TwoPathInference:
     words = None if label_embeddings is None else label_embeddings.to(device)
-    return trained.model.head.for_inference(words, None if dtype == torch.float32 else dtype)
+    return trained.model.score_for(words, None if dtype == torch.float32 else dtype)
 
 
 def _columns(trained: TrainedModel, label_embeddings: Tensor | None) -> int:

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from zsmld.decoder.inference import ROWS, InferenceHead
+from zsmld.decoder.sequence import as_sequence
+from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import UsageError
 
 # The recall is that of the best so many labels.
@@ -27,22 +29,22 @@ _LARGEST = 80.0
 
 
 class ShortList:
-    """A vocabulary's decoder that returns the best labels only.
+    """A vocabulary's decoder that returns the best labels only; a linear path beside it is computed for all labels.
 
     Args:
-        head: of a zero-shot decoder.
+        head: of a zero-shot decoder, or of a decoder and a linear path.
         weight: (D,), w; see `short_list_fit`.
         share: the part of the vocabulary that is decoded in full.
 
     Raises:
-        UsageError: the head is closed-set.
+        UsageError: the head is closed-set, or has no decoder.
     """
 
     @torch.inference_mode()
-    def __init__(self, head: InferenceHead, weight: Tensor, share: float) -> None:
-        if head.head.sizes["label_features"] is None:
-            raise UsageError("a short list is for label embeddings; this head is closed-set")
-        self.head, attention = head, head.layer.attention
+    def __init__(self, head: InferenceHead | TwoPathInference, weight: Tensor, share: float) -> None:
+        self.both = head if isinstance(head, TwoPathInference) else None
+        self.head = head = decoder_of(head)
+        attention = head.layer.attention
         weight = weight.to(head.queries.device)
         self.listed = min(max(round(share * len(head.queries)), TOP), len(head.queries))
         self.own = head.queries @ weight  # (N,)
@@ -67,17 +69,29 @@ class ShortList:
             (B,K) numbers of labels, best first; (B,K) logits.
         """
         parts = []
-        for image in one_by_one(self.head.head.as_sequence(tokens)):
+        for image in one_by_one(as_sequence(tokens, self.head.head.in_features)):
             memory = self.head.head.memory(image)
-            chosen = self.ranked(memory).topk(max(self.listed, min(top, len(self.own)))).indices  # (1,S)
+            linear = None if self.both is None else self.both.linear(image)
+            ranked = self._mixed(linear, self._probed(memory))
+            chosen = ranked.topk(max(self.listed, min(top, len(self.own)))).indices  # (1,S)
             # In the order of the vocabulary: labels that tie stay in it.
             chosen = chosen.sort().values
-            logits, places = self._decoded(memory, chosen).sort(descending=True, stable=True)
+            decoded = self._decoded(memory, chosen)
+            full = self._mixed(None if linear is None else linear.gather(1, chosen), decoded)
+            logits, places = full.sort(descending=True, stable=True)
             parts.append((chosen.gather(1, places[:, :top]), logits[:, :top]))
         labels, scores = (torch.cat(each) for each in zip(*parts, strict=True))
         return labels, scores
 
-    def ranked(self, memory: Tensor) -> Tensor:
+    def _mixed(self, linear: Tensor | None, decoder: Tensor) -> Tensor:
+        return decoder if linear is None or self.both is None else self.both.head.mixed(linear, decoder)
+
+    def ranked(self, image: Tensor) -> Tensor:
+        """(1,T,C) → (1,N): what the labels are picked by."""
+        linear = None if self.both is None else self.both.linear(image)
+        return self._mixed(linear, self._probed(self.head.head.memory(image)))
+
+    def _probed(self, memory: Tensor) -> Tensor:
         """(1,N): x·w of every label, but for what is the same for all."""
         attention = self.head.layer.attention
         keys = attention.split(attention.key(memory))[0]  # (H,T,D/H)
@@ -96,6 +110,20 @@ class ShortList:
         """(1,S) logits of some labels."""
         decode = self.head.direct(memory)
         return torch.cat([self.head.read_out(decode(part), part) for part in torch.split(chosen, ROWS, dim=1)], dim=1)
+
+
+def decoder_of(head: InferenceHead | TwoPathInference) -> InferenceHead:
+    """The zero-shot decoder of a head.
+
+    Raises:
+        UsageError: the head is closed-set, or has no decoder.
+    """
+    decoder = head.decoder if isinstance(head, TwoPathInference) else head
+    if decoder is None:
+        raise UsageError("a short list is for a decoder; this head has a linear path alone, which scores all labels")
+    if decoder.head.label_features is None:
+        raise UsageError("a short list is for label embeddings; this head is closed-set")
+    return decoder
 
 
 def one_by_one(tokens: Tensor) -> tuple[Tensor, ...]:

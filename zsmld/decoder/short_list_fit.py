@@ -15,7 +15,8 @@ from torch import Tensor
 from zsmld import files
 from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.model_folder import CONFIG
-from zsmld.decoder.short_list import TOP, ShortList, one_by_one
+from zsmld.decoder.short_list import TOP, ShortList, decoder_of, one_by_one
+from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import InputError, UsageError
 from zsmld.tensors import read_tensors, write_tensors
 
@@ -94,23 +95,24 @@ def _weights_digest(folder: Path) -> str:
 
 
 @torch.inference_mode()
-def calibrate(head: InferenceHead, tokens: Tensor, seed: int = 0) -> Calibration:
+def calibrate(head: InferenceHead | TwoPathInference, tokens: Tensor, seed: int = 0) -> Calibration:
     """Fit the probe on a half of the images, choose the length of the list on a quarter, measure on the last quarter.
 
     Args:
-        head: of a zero-shot decoder, with a vocabulary as large as those that it is meant for.
+        head: with a zero-shot decoder, and a vocabulary as large as those that it is meant for.
         tokens: (I,T,C), I at least `FEWEST_IMAGES`.
         seed: of the draw of labels.
 
     Raises:
-        UsageError: fewer images, or fewer labels than `FEWEST_LABELS`.
+        UsageError: fewer images, or fewer labels than `FEWEST_LABELS`; a head without a decoder.
     """
-    if len(head.queries) < FEWEST_LABELS:
-        raise UsageError(f"{len(head.queries)} labels, expected at least {FEWEST_LABELS} to make a short list of")
+    decoder = decoder_of(head)
+    if len(decoder.queries) < FEWEST_LABELS:
+        raise UsageError(f"{len(decoder.queries)} labels, expected at least {FEWEST_LABELS} to make a short list of")
     if len(tokens) < FEWEST_IMAGES:
         raise UsageError(f"{len(tokens)} images, expected at least {FEWEST_IMAGES} to fit and measure a short list on")
     fitting, choosing = len(tokens) // 2, len(tokens) * 3 // 4
-    weight = _fitted(head, tokens[:fitting], torch.Generator().manual_seed(seed))
+    weight = _fitted(decoder, tokens[:fitting], torch.Generator().manual_seed(seed))
     probe = ShortList(head, weight, 1.0)
     needed = torch.cat([_places(probe, image) for image in one_by_one(tokens[fitting:choosing])]).max()
     share = min(_MARGIN * (int(needed) + 1) / len(probe.own), 1.0)
@@ -121,8 +123,8 @@ def calibrate(head: InferenceHead, tokens: Tensor, seed: int = 0) -> Calibration
 
 def _places(probe: ShortList, image: Tensor) -> Tensor:
     """(TOP,): where the probe ranks the labels that are the image's best by the full decoder; 0 is first."""
-    best = probe.head(image)[0].topk(min(TOP, len(probe.own))).indices
-    order = probe.ranked(probe.head.head.memory(image))[0].argsort(descending=True)
+    best = (probe.both or probe.head)(image)[0].topk(min(TOP, len(probe.own))).indices
+    order = probe.ranked(image)[0].argsort(descending=True)
     places: Tensor = order.argsort()[best]
     return places
 

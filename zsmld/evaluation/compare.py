@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from zsmld import config, console, files
-from zsmld.baselines import METHODS, Prepared, clip_scores, fit_method, prepare
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import TrainedModel, load_model
-from zsmld.decoder.scoring import score_dataset
+from zsmld.decoder.scoring import score_dataset, token_blocks
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import UsageError, nearest
 from zsmld.evaluation.bootstrap import interval
+from zsmld.evaluation.clip_scores import clip_scores
 from zsmld.evaluation.figures import ScoreTable, SetResult, as_lists, evaluate_sets
 from zsmld.evaluation.protocols import Protocol, protocol_named
 from zsmld.evaluation.repeat import data_of
@@ -30,12 +30,14 @@ from zsmld.evaluation.run import seen_and_unseen
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import embed_like
 from zsmld.labels.vocabulary import canonical
+from zsmld.linear import METHODS, Problem, fit_method
 from zsmld.settings import CompareSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 CLIP, ALL = "clip", "all"
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class _Scene:
     ) -> None:
         self.settings, self.first, self.labels = settings, first, labels
         self.test = everything.part(settings.split)
-        self.training = everything.part("train")
+        self.training = everything.take(~everything.is_of("test"))
         self.protocol = protocol_named(settings.protocol, min_positives=settings.min_positives)
         self.truth, self.known = self.test.targets(labels), self.test.known(labels)
         self.seen = np.arange(len(labels)) < len(first.seen)
@@ -233,18 +235,39 @@ class _Scene:
             ).items():  # fmt: skip
                 yield self.row(title, {"model": self.settings.clip}, scores)
             return
-        fitted = fit_method(name, self._prepared)
-        yield self.row(fitted.name, fitted.settings, fitted.scores)
+        fitted = fit_method(name, self._problem)
+        vectors = torch.from_numpy(self.vectors.vectors).double()
+        found = fitted.scorer(torch.from_numpy(self._pooled).double(), vectors)
+        yield self.row(fitted.name, fitted.choice.settings, found.float().numpy())
 
     @cached_property
-    def _prepared(self) -> Prepared:
-        return prepare(self.first, self.vectors, self.training, self.test)
+    def _problem(self) -> Problem:
+        """The training images with the tokens of the first run's backbone."""
+        seen = self.first.seen
+        return Problem(
+            pooled(self.first, self.training), self.training.targets(seen), self.training.known(seen),
+            self.vectors.vectors[: len(seen)], self.training,
+        )  # fmt: skip
+
+    @cached_property
+    def _pooled(self) -> NDArray[np.float32]:
+        return pooled(self.first, self.test)
 
     def row(self, name: str, about: dict[str, Any], scores: NDArray[np.float32]) -> Row:
         """The figures of scores."""
         table = ScoreTable(self.labels, self.seen, scores, self.truth, self.known)
         sets = table.sets(gzsl=True)
         return Row(name, about, evaluate_sets(table, self.protocol, sets, resamples=self.settings.resamples))
+
+
+def pooled(trained: TrainedModel, dataset: Dataset) -> NDArray[np.float32]:
+    """(I,C): the tokens of the model's backbone, averaged over the image.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    blocks = token_blocks(trained, dataset, _AT_ONCE)
+    return np.concatenate([tokens[: len(rows)].float().mean(dim=1).cpu().numpy() for rows, tokens in blocks])
 
 
 def write(comparison: Comparison, folder: Path) -> None:

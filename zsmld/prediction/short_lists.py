@@ -71,7 +71,7 @@ def make_short_list(
     trained.model.to(device)
     drawn = np.random.default_rng(0).permutation(len(paths))[:PHOTOGRAPHS]
     tokens = _tokens(photographic(trained), [paths[row] for row in drawn])
-    found = calibrate(trained.model.head.for_inference(label_embeddings.to(device)), tokens.to(device))
+    found = calibrate(trained.model.score_for(label_embeddings.to(device)), tokens.to(device))
     found.save(trained.folder)
     return found
 

@@ -1,5 +1,1 @@
-"""Fit a decoder on the seen labels only."""
-
-from zsmld.training.validation import split_validation
-
-__all__ = ["split_validation"]
+"""Fit a model on the seen labels only."""

@@ -1,25 +1,24 @@
 """How much higher seen labels are scored than unseen ones, measured without an unseen label.
 
-A fifth of the seen labels is held out, a head is trained on the others as the model itself is, and the validation
-images show how far the scores of trained labels lie above those of held-out ones: the offset with the highest harmonic
-mean of the two (`zsmld.evaluation.calibration`). No unseen label and no test image takes part, and the model's own
-weights are those of a training without this.
+A fifth of the seen labels is held out, a head is trained on the others as the model itself is, and held-out images show
+how far the scores of trained labels lie above those of held-out ones: the offset with the highest harmonic mean of the
+two (`zsmld.evaluation.calibration`). No unseen label and no test image takes part, and the model's own weights are
+those of a training without this.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from zsmld import console, files
-from zsmld.decoder.model_folder import CALIBRATION
+from zsmld import console
 from zsmld.errors import InputError
 from zsmld.evaluation import ScoreTable, offset_curve
-from zsmld.training.feeding import PackedTargets
+from zsmld.linear import rounds
 from zsmld.training.job import Job
 from zsmld.training.loop import Trainer
 
@@ -31,18 +30,25 @@ def check_possible(job: Job) -> None:
     """Refuse data that cannot tell, before anything is trained.
 
     Raises:
-        InputError: too few labels that validation images have.
+        InputError: too few labels that validation images have, or the held-out labels have none.
     """
-    there = int(job.dataset.targets(job.seen)[job.validation_rows].any(axis=0).sum())
+    truth, rows = job.dataset.targets(job.seen), job.validation_rows
+    remedy = "Raise --validation-fraction, or leave --calibrate out."
+    if job.settings.method != "decoder":
+        each = rounds(job.dataset, len(job.seen), 1)[0]
+        rows, remedy = each.held_out, "Leave --calibrate out."
+        if not truth[np.ix_(rows, each.hidden)].any():
+            raise InputError("no held-out label has a held-out image", path=job.settings.annotations, remedy=remedy)
+    there = int(truth[rows].any(axis=0).sum())
     if there < _FEWEST:
         raise InputError(
             f"{there} seen labels have a validation image, calibration needs {_FEWEST}",
-            path=job.settings.annotations, remedy="Raise --validation-fraction, or leave --calibrate out.",
+            path=job.settings.annotations, remedy=remedy,
         )  # fmt: skip
 
 
-def calibrate(job: Job, trainer_of: Callable[[Job], Trainer]) -> None:
-    """Measure the offset and write `calibration.json` to the run folder.
+def calibrate_decoder(job: Job, trainer_of: Callable[[Job], Trainer]) -> dict[str, Any]:
+    """Measure the offset of a decoder that is trained alone: what `calibration.json` is to hold.
 
     Args:
         job: what the model was trained on.
@@ -57,23 +63,25 @@ def calibrate(job: Job, trainer_of: Callable[[Job], Trainer]) -> None:
     trained_on[order[: len(there) // _HELD_OUT]] = False
     kept = tuple(label for label, is_kept in zip(job.seen, trained_on, strict=True) if is_kept)
     console.info(f"calibration: training again without {len(job.seen) - len(kept)} of the seen labels")
-    part = replace(job, seen=kept, targets=PackedTargets(job.dataset.targets(kept), job.dataset.known(kept)))
     words = job.seen_vectors()
     assert words is not None
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(replace(part, folder=Path(folder)))
+        trainer = trainer_of(job.without_labels(kept, Path(folder)))
         trainer.fit()
         scores = trainer.score(words)
-    table = ScoreTable(job.seen, trained_on, scores, truth, None if known is None else known[rows])
-    curve = offset_curve(table, seed=job.settings.seed)
-    assert curve is not None  # both parts have a validation image
+    return of_scores(ScoreTable(job.seen, trained_on, scores, truth, None if known is None else known[rows]))
+
+
+def of_scores(table: ScoreTable) -> dict[str, Any]:
+    """The same from scores of held-out images, `seen` being the labels that these were trained on."""
+    curve = offset_curve(table)
+    assert curve is not None  # both parts have an image
     harmonic = dict(zip(curve.offsets.tolist(), curve.harmonic.tolist(), strict=True))
-    record = {
+    return {
         "offset": curve.best(),
         "harmonic_mean_without": harmonic[0.0],
         "harmonic_mean_with": harmonic[curve.best()],
-        "validation_images": len(rows),
-        "held_out": [label for label, is_kept in zip(job.seen, trained_on, strict=True) if not is_kept],
+        "validation_images": len(table.scores),
+        "held_out": [label for label, is_kept in zip(table.labels, table.seen, strict=True) if not is_kept],
         "curve": curve.to_json(),
     }
-    files.write_json(job.folder / CALIBRATION, record)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsmld import config, console
+from zsmld.datasets.holding_out import split_validation
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
@@ -19,8 +21,7 @@ from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary, canonical, read_vocabulary
 from zsmld.settings import TrainSettings
 from zsmld.training import run_folder
-from zsmld.training.feeding import PackedTargets
-from zsmld.training.validation import split_validation
+from zsmld.training.feeding import PackedTargets, Rows
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,53 @@ class Job:
     Attributes:
         seen: the labels to train on; the classes of a closed-set head.
         table: vectors of these and of others; None for a closed-set head.
+        measured: labels that the validation images are scored for; those of a rehearsal are more than it is trained on.
+        last_epoch: where training ends in the schedule of `settings.epochs`; None for its end.
     """
 
     settings: TrainSettings
     seen: tuple[str, ...]
     table: LabelEmbeddings | None
     dataset: Dataset
-    targets: PackedTargets
-    training_rows: NDArray[np.int64]
-    validation_rows: NDArray[np.int64]
+    training_rows: Rows
+    validation_rows: Rows
     folder: Path
+    measured: tuple[str, ...]
+    last_epoch: int | None = None
 
     def seen_vectors(self) -> Tensor | None:
         """(L,E) vectors of the seen labels; None for a closed-set head."""
         return None if self.table is None else torch.from_numpy(self.table.select(self.seen).vectors)
+
+    def measured_vectors(self) -> Tensor | None:
+        """(n,E) vectors of the measured labels; None for a closed-set head."""
+        return None if self.table is None else torch.from_numpy(self.table.select(self.measured).vectors)
+
+    @cached_property
+    def targets(self) -> PackedTargets:
+        """The truth of the seen labels, of all images."""
+        return PackedTargets(self.dataset.targets(self.seen), self.dataset.known(self.seen))
+
+    @cached_property
+    def measured_targets(self) -> PackedTargets:
+        """The truth of the measured labels, of all images."""
+        return PackedTargets(self.dataset.targets(self.measured), self.dataset.known(self.measured))
+
+    def on_all_images(self, last_epoch: int) -> Job:
+        """Trained on every image that was not declared to be for validation, up to an epoch that is chosen already."""
+        declared = self.dataset.is_of("val")
+        return replace(
+            self, training_rows=np.flatnonzero(~declared), validation_rows=np.flatnonzero(declared),
+            last_epoch=last_epoch,
+        )  # fmt: skip
+
+    def without_labels(self, kept: tuple[str, ...], folder: Path) -> Job:
+        """Trained, and validated, on some of the labels alone."""
+        return replace(self, seen=kept, measured=kept, folder=folder)
+
+    def rehearsal(self, rows: Rows, held_out: Rows, kept: tuple[str, ...], folder: Path) -> Job:
+        """Trained on some of the images and of the labels, measured on all labels on the others."""
+        return replace(self, seen=kept, training_rows=rows, validation_rows=held_out, folder=folder, measured=self.seen)
 
 
 def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
@@ -54,6 +88,7 @@ def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         InputError: labels, vectors or annotations that cannot be used.
     """
     _check_kind(settings, table)
+    settings = replace(settings, method="decoder") if settings.closed_set else settings
     annotations = config.given(settings, "annotations")
     path = settings.seen if settings.closed_set else config.given(settings, "seen")
     seen = None if path is None else read_vocabulary(path)
@@ -65,13 +100,13 @@ def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     if dataset.features is not None and settings.train_backbone:
         raise UsageError(f"{settings.annotations} has ready-made features: there is no backbone to train along")
     labels = classes_of(dataset) if seen is None else seen.labels
-    truth, known = dataset.targets(labels), dataset.known(labels)
+    truth = dataset.targets(labels)
     if settings.single_label:
         dataset.check_one_each(labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     _check_positives(truth[training_rows], settings)
     folder = run_folder.choose_run_folder(settings)
-    return Job(settings, labels, table, dataset, PackedTargets(truth, known), training_rows, validation_rows, folder)
+    return Job(settings, labels, table, dataset, training_rows, validation_rows, folder, measured=labels)
 
 
 def _check_kind(settings: TrainSettings, table: LabelEmbeddings | None) -> None:
@@ -82,8 +117,13 @@ def _check_kind(settings: TrainSettings, table: LabelEmbeddings | None) -> None:
         "label-vectors": settings.label_vectors != "centred",
         "label-sample": settings.label_sample,
         "calibrate": settings.calibrate,
+        "method": settings.method not in ("two-path", "decoder"),
         "embeddings": table is not None,
     }
+    if settings.train_backbone and not settings.has_decoder:
+        raise UsageError(
+            f"--train-backbone has no part in --method {settings.method}", remedy="Take two-path or decoder."
+        )
     for name, given in (of_zero_shot if settings.closed_set else of_closed_set).items():
         if given and settings.closed_set:
             raise UsageError(f"--{name} has no part in --closed-set: its queries are no words", remedy="Leave it out.")

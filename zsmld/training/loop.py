@@ -68,6 +68,8 @@ class Trainer:
         validation: images that choose the epoch; None takes the last one.
         settings: see `TrainSettings`.
         folder: where checkpoint and metrics go.
+        measured_embeddings: of the labels that validation images are scored for; None for the seen ones.
+        last_epoch: the epoch that is taken, whatever validation says; nothing is trained behind it.
     """
 
     def __init__(
@@ -80,11 +82,15 @@ class Trainer:
         settings: TrainSettings,
         folder: Path,
         device: torch.device,
+        measured_embeddings: Tensor | None = None,
+        last_epoch: int | None = None,
         seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
     ) -> None:
         self.module, self.settings, self.folder, self.device = module.to(device), settings, folder, device
         self.label_embeddings = None if label_embeddings is None else label_embeddings.to(device)
-        self.objective = objective
+        self.measured_embeddings = self.label_embeddings if measured_embeddings is None else measured_embeddings
+        self.objective, self.last_epoch = objective, last_epoch
+        self.epochs = settings.epochs if last_epoch is None else last_epoch
         self.training, self.validation = training, validation
         self.seconds_between_checkpoints = seconds_between_checkpoints
         self.steps = steps_per_epoch(len(training.rows), settings.batch_size)
@@ -105,10 +111,10 @@ class Trainer:
         Raises:
             UsageError: the loss is no longer finite; the last good checkpoint stays.
         """
-        total = self.steps * self.settings.epochs
+        total = self.steps * self.epochs
         done = self.progress.epoch * self.steps + self.progress.step
         with console.progress("training", total, done=done) as meter:
-            while self.progress.epoch < self.settings.epochs and not self._patience_is_spent():
+            while self.progress.epoch < self.epochs and not self._patience_is_spent():
                 self._train_epoch(meter)
                 self._close_epoch()
         return self.best
@@ -124,7 +130,7 @@ class Trainer:
                 self._check_loss(loss, step)
                 self.progress.loss_sum += loss
                 self.progress.step = step + 1
-                meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.settings.epochs}, loss {loss:.4f}")
+                meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.epochs}, loss {loss:.4f}")
                 if time.monotonic() - saved >= self.seconds_between_checkpoints and self.progress.step < self.steps:
                     self.save()
                     saved = time.monotonic()
@@ -176,8 +182,8 @@ class Trainer:
         figure = self.objective.figure
         if self.validation is not None:
             record[figure] = self.validate()
-        # Without validation images every epoch is better than the one before.
-        if self.validation is None or record[figure] > progress.best_figure:
+        # Where nothing is to choose, every epoch is better than the one before.
+        if self.validation is None or self.last_epoch is not None or record[figure] > progress.best_figure:
             progress.best_figure, progress.best_epoch = record.get(figure, -1.0), progress.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.average.module.state_dict().items()}
         progress.history.append(record)
@@ -190,11 +196,17 @@ class Trainer:
                 f"stopped early: no better validation {self.objective.told} since epoch {progress.best_epoch + 1}"
             )
 
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Put weights that `fit` returned into the module and the average: `score` is then what they give."""
+        self.module.load_state_dict(weights)
+        averaged: Any = self.average.module
+        averaged.load_state_dict(weights)
+
     def validate(self) -> float:
         """The objective's figure on the validation images, with the averaged weights."""
         assert self.validation is not None
         rows = self.validation.rows
-        scores, truth = self.score(self.label_embeddings), self.validation.targets.read(rows).numpy() > 0
+        scores, truth = self.score(self.measured_embeddings), self.validation.targets.read(rows).numpy() > 0
         if not np.isfinite(scores).all():
             raise UsageError(
                 f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from zsmld.evaluation import accuracy, average_precision
+from zsmld.evaluation import accuracy, average_precision, harmonic_mean
 from zsmld.settings import TrainSettings
 from zsmld.training.loss import asymmetric_loss
 
@@ -48,8 +48,34 @@ class MultiLabel:
 
     def measure(self, scores: NDArray[np.float32], truth: NDArray[np.bool_], known: NDArray[np.bool_] | None) -> float:
         """Over the labels that have a validation image; 0 where none has."""
+        return _mean(average_precision(scores, truth, known))
+
+
+class Transfer(MultiLabel):
+    """Asymmetric loss; the harmonic mean of the mAP of labels trained on and of labels held out.
+
+    Args:
+        settings: of the loss.
+        trained_on: (L,), true for the labels trained on, of those that are measured.
+    """
+
+    figure, told = "validation_harmonic_map", "harmonic mean of mAP"
+
+    def __init__(self, settings: TrainSettings, trained_on: NDArray[np.bool_]) -> None:
+        super().__init__(settings)
+        self.trained_on = trained_on
+
+    def measure(self, scores: NDArray[np.float32], truth: NDArray[np.bool_], known: NDArray[np.bool_] | None) -> float:
+        """See `Objective`; 0 where one of the two cannot be measured."""
+        return self.parts(scores, truth, known)[2]
+
+    def parts(
+        self, scores: NDArray[np.float32], truth: NDArray[np.bool_], known: NDArray[np.bool_] | None
+    ) -> tuple[float, float, float]:
+        """mAP of labels trained on, of labels held out, and their harmonic mean."""
         precisions = average_precision(scores, truth, known)
-        return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else 0.0
+        seen, unseen = (_mean(precisions[part]) for part in (self.trained_on, ~self.trained_on))
+        return seen, unseen, float(harmonic_mean(seen, unseen))
 
 
 class SingleLabel:
@@ -66,6 +92,10 @@ class SingleLabel:
         """See `Objective`."""
         assert known is None
         return accuracy(scores, truth, 1)
+
+
+def _mean(precisions: NDArray[np.float64]) -> float:
+    return float(np.nanmean(precisions)) if np.isfinite(precisions).any() else 0.0
 
 
 def objective_of(settings: TrainSettings) -> Objective:

@@ -1,29 +1,20 @@
-"""Train a decoder on the seen labels: from settings to a run folder that holds the model."""
+"""Train a model on the seen labels: from settings to a run folder that holds it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zsmld import config, console, files
-from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import CALIBRATION, RECORD, save_model
-from zsmld.decoder.queries import LabelQueries
-from zsmld.devices import pick_device
-from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, parse_arguments
-from zsmld.images.features import GivenTokens
-from zsmld.images.token_cache import TokenCache
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.settings import TrainSettings
-from zsmld.training import calibrate, run_folder
+from zsmld.training import calibrate, run_folder, two_path
+from zsmld.training.building import inputs_of, new_backbone, new_trainer
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
-from zsmld.training.feeding import CachedTokens, DecodedImages, Inputs
 from zsmld.training.job import Job, describe, prepare, told_backbone
-from zsmld.training.loop import Part, Trainer
-from zsmld.training.objective import objective_of
+from zsmld.training.loop import Trainer
 
 
 def train(
@@ -63,7 +54,7 @@ def train(
 def _run(job: Job) -> Path:
     settings, folder, vectors = job.settings, job.folder, job.seen_vectors()
     files.remove_leftovers(folder)
-    resuming = settings.resume and (folder / CHECKPOINT).exists()
+    resuming = settings.resume and any((folder / name).exists() for name in (RECORD, CHECKPOINT))
     described = run_folder.describe_run(
         settings,
         {
@@ -74,111 +65,55 @@ def _run(job: Job) -> Path:
     )
     if resuming:
         run_folder.check_same_run(folder, described)
-    model, trainer = _new_trainer(job)
-    if resuming:
-        trainer.restore()
-        console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
+    # Not before everything is built and every photograph read: --force must not cost a model for a typing error.
+    if settings.has_decoder:
+        new_trainer(job)
     else:
-        # Not before everything is built and every photograph read: --force must not cost a model for a typing error.
+        inputs_of(job, new_backbone(job))
+    if not resuming:
         run_folder.start_over(folder)
         files.write_json(folder / RECORD, described)
-    chosen = trainer.fit()
-    if settings.calibrate and not (folder / CALIBRATION).exists():
-        calibrate.calibrate(job, lambda part: _new_trainer(part)[1])
-    trainer.module.load_state_dict(chosen)
-    _finish(job, model.cpu(), trainer)
+    if settings.method == "decoder":
+        model, about = _decoder(job)
+    else:
+        model, about = two_path.fit(job, _trained)
+    _finish(job, model, about)
     return folder
 
 
-def _new_trainer(job: Job) -> tuple[ZeroShotModel, Trainer]:
-    """A model that is built anew, and its trainer."""
-    torch.manual_seed(job.settings.seed)
-    device = pick_device(job.settings.device)
-    backbone = _backbone(job)
-    inputs = _inputs(job, backbone, device)
-    # Seeded again: how many numbers the backbone's construction drew must not change the head.
-    torch.manual_seed(job.settings.seed)
-    model = ZeroShotModel(backbone, _new_head(job, backbone))
-    return model, _trainer(job, model, inputs, device)
-
-
-def _backbone(job: Job) -> Backbone | GivenTokens:
-    ready = job.dataset.features
-    return create_backbone(backbone_spec(job.settings)) if ready is None else GivenTokens(ready.tokens, ready.channels)
-
-
-def backbone_spec(settings: TrainSettings) -> BackboneSpec:
-    """The backbone that the settings describe."""
-    return BackboneSpec(
-        name=settings.backbone,
-        weights=settings.backbone_weights,
-        arguments=parse_arguments(settings.backbone_arg),
-        mean=settings.mean or None,
-        std=settings.std or None,
-        image_size=settings.image_size,
-    )
-
-
-def _inputs(job: Job, backbone: Backbone | GivenTokens, device: torch.device) -> Inputs:
-    if isinstance(backbone, GivenTokens):
-        assert job.dataset.features is not None
-        return CachedTokens(job.dataset.features)
-    paths = job.dataset.image_paths()
-    if job.settings.train_backbone:
-        for path in paths:
-            # Hours later would be a bad time to find that one is missing.
-            with files.open_input(path):
-                pass
-        return DecodedImages(paths, backbone)
-    return CachedTokens(TokenCache(files.cache_folder(), backbone.to(device)).fill(paths))
-
-
-def _new_head(job: Job, backbone: Backbone | GivenTokens) -> MLDecoder:
-    settings = job.settings
-    sizes: dict[str, Any] = {
-        "in_features": backbone.channels,
-        "width": settings.width,
-        "heads": settings.heads,
-        "feed_forward": settings.feed_forward,
-        "dropout": settings.dropout,
-        "mask_per_image": settings.query_dropout == "image",
-    }
-    vectors = job.seen_vectors()
-    if vectors is None:
-        return MLDecoder(num_classes=len(job.seen), groups=settings.groups, **sizes)
-    head = MLDecoder(label_features=vectors.shape[1], centred=settings.label_vectors == "centred", **sizes)
-    assert isinstance(head.queries, LabelQueries)
-    head.queries.fit_centre(vectors)
-    return head
-
-
-def _trainer(job: Job, model: ZeroShotModel, inputs: Inputs, device: torch.device) -> Trainer:
-    return Trainer(
-        module=model if job.settings.train_backbone else model.head,
-        label_embeddings=job.seen_vectors(),
-        objective=objective_of(job.settings),
-        training=Part(inputs, job.targets, job.training_rows),
-        validation=Part(inputs, job.targets, job.validation_rows) if len(job.validation_rows) else None,
-        settings=job.settings,
-        folder=job.folder,
-        device=device,
-    )
-
-
-def _finish(job: Job, model: ZeroShotModel, trainer: Trainer) -> None:
+def _decoder(job: Job) -> tuple[ZeroShotModel, dict[str, str]]:
+    """The decoder alone, and what the card says of its training."""
+    model, trainer = _trained(job)
+    if job.settings.calibrate and not (job.folder / CALIBRATION).exists():
+        files.write_json(job.folder / CALIBRATION, calibrate.calibrate_decoder(job, lambda part: new_trainer(part)[1]))
     best = trainer.progress.history[trainer.progress.best_epoch]
-    about = {
-        "training images": str(len(job.training_rows)),
-        "tokens": told_backbone(job),
-        "epoch chosen": f"{best['epoch']} of {len(trainer.progress.history)}",
-    }
+    about = {"epoch chosen": f"{best['epoch']} of {len(trainer.progress.history)}"}
     objective = trainer.objective
     if objective.figure in best:
         about[f"{objective.told} of the seen labels on held-out training images"] = f"{best[objective.figure]:.4f}"
+    return model, about
+
+
+def _trained(job: Job) -> tuple[ZeroShotModel, Trainer]:
+    """A model with the weights that its training chose, from where a run that was cut had come."""
+    model, trainer = new_trainer(job)
+    if (job.folder / CHECKPOINT).exists():
+        trainer.restore()
+        console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
+    trainer.take(trainer.fit())
+    return model, trainer
+
+
+def _finish(job: Job, model: ZeroShotModel, about: dict[str, str]) -> None:
+    about = {
+        "training images": str(len(job.training_rows)),
+        "tokens": told_backbone(job),
+        "method": job.settings.method,
+    } | about
     if job.settings.control:
         about["CONTROL"] = "trained with shuffled label vectors, not for use"
     save_model(
-        job.folder, model, seen=job.seen, labels=job.table, single_label=job.settings.single_label,
+        job.folder, model.cpu(), seen=job.seen, labels=job.table, single_label=job.settings.single_label,
         backbone_trained=job.settings.train_backbone, about=about,
     )  # fmt: skip
     # A control is not what eval and predict should take unasked; nor is a run that was put elsewhere.

@@ -17,6 +17,8 @@ from zsmld.training.loop import METRICS_FILE
 from zsmld.versions import versions
 
 LATEST = "latest"
+REHEARSALS = "rehearsals.json"
+_REHEARSAL = "rehearsal-"
 # Settings that may differ between a run and its resumption: they do not change the weights.
 _NOT_OF_THE_RUN = {"resume", "force", "dry_run", "run", "runs"}
 
@@ -58,10 +60,25 @@ def is_finished(folder: Path) -> bool:
     return (folder / CONFIG).exists()
 
 
+def rehearsal_folder(folder: Path, number: int) -> Path:
+    """Where a rehearsal keeps its checkpoint while it is trained."""
+    return folder / f"{_REHEARSAL}{number + 1}"
+
+
+def clear_rehearsal(folder: Path) -> None:
+    """Remove the folder of a rehearsal with what is known to be in it."""
+    files.remove_leftovers(folder)
+    for name in (CHECKPOINT, METRICS_FILE):
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, *REPORTS, CALIBRATION, SHORT_LIST):
+    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, REHEARSALS, *REPORTS, CALIBRATION, SHORT_LIST):
         (folder / name).unlink(missing_ok=True)
+    for rehearsal in folder.glob(f"{_REHEARSAL}*"):
+        clear_rehearsal(rehearsal)
 
 
 def describe_run(settings: TrainSettings, digests: dict[str, str]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zsmld.datasets.holding_out import split_validation
 from zsmld.datasets.records import Dataset, ImageRecord
-from zsmld.training.validation import split_validation
 
 
 def dataset(groups, splits=None):

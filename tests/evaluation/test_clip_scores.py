@@ -9,8 +9,8 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from zsmld.baselines.clip import GLOBAL, PATCHES, clip_scores
 from zsmld.datasets.records import Dataset, ImageRecord
+from zsmld.evaluation.clip_scores import GLOBAL, PATCHES, clip_scores
 from zsmld.labels.prompt_templates import read_templates
 
 VISION = {

@@ -1,4 +1,4 @@
-"""Which training images choose the epoch: a part held out of training, never a test image."""
+"""Which training images are held out, to choose by: never a test image."""
 
 from __future__ import annotations
 

@@ -1,0 +1,240 @@
+"""The default method and the linear ones: rehearsed on held-out seen labels, resumable, and blind to test records."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zsmld
+from zsmld.decoder.model_folder import load_model
+from zsmld.decoder.two_path import TwoPathHead
+from zsmld.errors import UsageError
+from zsmld.evaluation.compare import compare
+from zsmld.settings import CompareSettings
+from zsmld.training import rehearsal
+
+LABELS = tuple(f"colour {at}" for at in range(15))
+SEEN, UNSEEN = LABELS[:12], LABELS[12:]
+SETTINGS = {
+    "annotations": "annotations.jsonl", "seen": "seen.txt", "backbone": "timm:test_convnext", "image_size": 32,
+    "backbone_weights": "random", "width": 16, "heads": 2, "feed_forward": 16, "batch_size": 8, "epochs": 3,
+    "learning_rate": 1e-2, "device": "cpu", "rehearsals": 1,
+}  # fmt: skip
+GIVEN = {"annotations": "annotations.jsonl", "unseen": "unseen.txt", "gzsl": True, "resamples": 0}
+LINEAR = ("linear", "eszsl", "conse", "fast0tag")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """Photographs of two of fifteen colours, in series of four; the vector of a label is its colour."""
+    draw = np.random.default_rng(0)
+    colours = draw.integers(0, 256, size=(len(LABELS), 3))
+    lines = []
+    for number in range(160):
+        one, other = draw.choice(len(LABELS), size=2, replace=False)
+        pixels = np.empty((16, 16, 3), dtype=np.uint8)
+        pixels[:, :8], pixels[:, 8:] = colours[one], colours[other]
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        split = "train" if number < 120 else "test"
+        group = f"series {number // 4}"
+        line = {"image": f"{number}.png", "labels": [LABELS[one], LABELS[other]], "split": split, "group": group}
+        lines.append(line)
+    write(tmp_path, lines)
+    (tmp_path / "seen.txt").write_text("\n".join(SEEN))
+    (tmp_path / "unseen.txt").write_text("\n".join(UNSEEN))
+    rows = [
+        f"{label.replace(' ', '_')} {' '.join(f'{x / 255:.4f}' for x in [*colour, 99])}"
+        for label, colour in zip(LABELS, colours, strict=True)
+    ]
+    (tmp_path / "vectors.txt").write_text("\n".join(rows) + "\n")
+    monkeypatch.setattr("zsmld.linear.choice.ROUNDS", 2)
+    monkeypatch.setattr("zsmld.linear.fast0tag._STEPS", 40)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
+    zsmld.embed_labels(LABELS, source="vectors.txt").save("embeddings.safetensors")
+    return tmp_path
+
+
+def write(folder, lines):
+    (folder / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read(folder):
+    return [json.loads(line) for line in (folder / "annotations.jsonl").read_text().splitlines()]
+
+
+def weights(run):
+    return (run / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("along", [False, True])
+def test_a_rehearsal_holds_labels_and_series_out_and_decides(workspace, along):
+    run = zsmld.train(**SETTINGS | {"rehearsals": 2}, train_backbone=along)
+    done = json.loads((run / "rehearsals.json").read_text())
+    assert len(done) == 2 and done[0]["held_out"] != done[1]["held_out"]
+    for each in done:
+        assert set(each["held_out"]) < set(SEEN) and len(each["held_out"]) == len(SEEN) // 5
+        assert [entry["gate"] for entry in each["gates"]] == list(rehearsal.GATES)
+        assert 1 <= each["epoch"] <= SETTINGS["epochs"]
+    assert not list(run.glob("rehearsal-*")) and (workspace / "runs/latest").resolve() == run.resolve()
+    head = load_model(run).model.head
+    assert isinstance(head, TwoPathHead)
+    means = np.mean([[entry["harmonic_map"] for entry in each["gates"]] for each in done], axis=0)
+    best = int(means.argmax()) if means.max() >= 1.01 * means[0] else 0
+    assert float(head.gate) == pytest.approx(rehearsal.GATES[best])
+    assert (head.decoder is None) == (best == 0)
+    report = zsmld.evaluate(model=run, **GIVEN)
+    assert report.sets["zsl"]["map"] > 1.5 * report.sets["zsl"]["chance_map"]
+
+
+def plan_of(gates, **changed):
+    entries = [
+        {"gate": gate, "seen_map": seen, "unseen_map": seen, "harmonic_map": seen}
+        for gate, seen in zip(rehearsal.GATES, gates, strict=True)
+    ]
+    linear = {"settings": {"image_ridge": 1.0}, "unseen_map": [0.5]}
+    return {"epoch": 3, "scale": 0.5, "shift": -1.0, "gates": entries, "linear_path": linear} | changed
+
+
+def test_the_gate_is_where_the_mean_is_highest_and_zero_where_little_is_gained():
+    rising = np.linspace(0.1, 0.2, 11)
+    plan = rehearsal._plan([plan_of(rising), plan_of(rising, epoch=4, scale=0.7, shift=-2.0)])
+    assert (plan.gate, plan.epoch, plan.scale, plan.shift) == (1.0, 4, pytest.approx(0.6), -1.5)
+    middle = rehearsal._plan([plan_of(rising), plan_of(0.4 - 0.04 * np.abs(np.arange(11) - 3))])
+    assert middle.gate == pytest.approx(0.3)
+    flat = np.full(11, 0.2)
+    flat[6] = 0.2 * 1.009
+    assert rehearsal._plan([plan_of(flat)]).gate == 0
+    flat[6] = 0.2 * 1.011
+    assert rehearsal._plan([plan_of(flat)]).gate == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("method", ["two-path", "linear"])
+def test_test_records_and_unseen_labels_have_no_say_in_the_weights(workspace, method):
+    before = zsmld.train(**SETTINGS, method=method, run="before", calibrate=True)
+    scrambled = []
+    for line in read(workspace):
+        line["labels"] = list(SEEN) if line["split"] == "test" else [x for x in line["labels"] if x in SEEN]
+        scrambled.append(line)
+    write(workspace, scrambled)
+    (workspace / "150.png").unlink()  # a test photograph is not even looked for
+    after = zsmld.train(**SETTINGS, method=method, run="after", calibrate=True)
+    for name in ("model.safetensors", "calibration.json"):
+        assert (before / name).read_bytes() == (after / name).read_bytes()
+    plain = zsmld.train(**SETTINGS, method=method, run="plain")
+    assert weights(plain) == weights(before) and not (plain / "calibration.json").exists()
+
+
+@pytest.mark.parametrize("method", LINEAR[1:])
+def test_a_published_method_as_a_model_ranks_as_the_baseline_does(workspace, method):
+    run = zsmld.train(**SETTINGS, method=method)
+    settings = CompareSettings(
+        annotations=Path("annotations.jsonl"), unseen=Path("unseen.txt"), baselines=(method,), resamples=0
+    )
+    model, baseline = compare([run], settings).rows
+    for part in ("zsl", "gzsl"):
+        for figure in ("map", "f1@3"):
+            assert model.sets[part].figures[figure] == pytest.approx(baseline.sets[part].figures[figure], abs=2e-3)
+    told = ", ".join(f"{name} {value:g}" for name, value in baseline.about.items())
+    assert f"| hyper-parameters | {told} |" in (run / "README.md").read_text()
+
+
+@pytest.mark.parametrize("method", ["linear", "two-path"])
+def test_any_words_and_photographs_in_any_company_score_the_same(workspace, method, monkeypatch):
+    monkeypatch.setattr(rehearsal, "_LEAST_GAIN", -1.0)  # some of the decoder, whatever it is worth
+    run = zsmld.train(**SETTINGS, method=method)
+    tagger = zsmld.ZeroShotTagger.from_pretrained(run, device="cpu")
+    paths = [workspace / f"{number}.png" for number in (150, 151, 152)]
+    everything = tagger.predict(paths, LABELS, top_k=0)
+    some = tagger.predict(paths[1:2], (UNSEEN[1], SEEN[0]), top_k=0)
+    known = {each.label: each.score for each in everything[1].labels}
+    for each in some[0].labels:
+        assert each.score == pytest.approx(known[each.label], abs=1e-6)
+
+
+KILLED = """
+import sys
+import zsmld.linear.choice
+import zsmld.training.loop as loop
+zsmld.linear.choice.ROUNDS = 2
+from zsmld.cli import run
+saved = loop.Trainer.save
+count = [int(sys.argv[1])]
+def save(trainer):
+    saved(trainer)
+    count[0] -= 1
+    if not count[0]:
+        import os; os.kill(os.getpid(), 9)
+loop.Trainer.save = save
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+def test_killed_anywhere_and_resumed_it_ends_with_the_same_bits(workspace):
+    settings = SETTINGS | {"rehearsals": 2, "train_backbone": True}
+    whole = weights(zsmld.train(**settings, run="whole"))
+    flags = []
+    for name, value in settings.items():
+        flags += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    # A checkpoint an epoch: in the first rehearsal, in the second, and in the final training.
+    for after in (2, 5, 7):
+        run = f"cut{after}"
+        arguments = [sys.executable, "-c", KILLED, str(after), "train", *flags, "--run", run]
+        assert subprocess.run(arguments, capture_output=True, check=False).returncode == -9
+        assert not (workspace / run / "config.json").exists()
+        assert weights(zsmld.train(**settings, run=run, resume=True)) == whole
+        assert not list((workspace / run).glob("rehearsal-*"))
+
+
+def test_starting_over_forgets_the_rehearsals(workspace):
+    run = zsmld.train(**SETTINGS, run="one")
+    before = json.loads((run / "rehearsals.json").read_text())
+    (run / "rehearsal-1").mkdir()
+    (run / "rehearsal-1" / "checkpoint.safetensors").write_bytes(b"of a run that was cut")
+    zsmld.train(**SETTINGS | {"epochs": 1}, run="one", force=True)
+    after = json.loads((run / "rehearsals.json").read_text())
+    assert after != before and after[0]["epoch"] == 1 and not (run / "rehearsal-1").exists()
+
+
+def test_too_few_labels_to_hold_out_give_both_an_equal_part(workspace):
+    (workspace / "seen.txt").write_text("\n".join(SEEN[:9]))
+    run = zsmld.train(**SETTINGS)
+    assert float(load_model(run).model.head.gate) == 0.5 and not (run / "rehearsals.json").exists()
+    assert "too few to hold some out" in (run / "README.md").read_text()
+
+
+def test_linear_methods_train_no_decoder_and_no_backbone(workspace, monkeypatch):
+    monkeypatch.setattr("zsmld.training.loop.Trainer.fit", lambda *_: 1 / 0)
+    for method in LINEAR:
+        head = load_model(zsmld.train(**SETTINGS, method=method)).model.head
+        assert isinstance(head, TwoPathHead) and head.decoder is None and float(head.gate) == 0
+        with pytest.raises(UsageError, match="--train-backbone"):
+            zsmld.train(**SETTINGS, method=method, train_backbone=True)
+    with pytest.raises(UsageError, match="--method"):
+        zsmld.train(**SETTINGS | {"seen": None}, method="eszsl", closed_set=True)
+
+
+def test_a_half_precision_evaluation_differs_little(workspace):
+    run = zsmld.train(**SETTINGS, method="linear")
+    exact, half = (
+        zsmld.evaluate(model=run, **GIVEN, precision=each).sets["zsl"]["map"] for each in ("float32", "bfloat16")
+    )
+    assert half == pytest.approx(exact, abs=0.05)
+
+
+def test_the_final_training_uses_all_images_that_are_not_declared_for_validation(workspace):
+    run = zsmld.train(**SETTINGS | {"train_backbone": True}, run="all")
+    assert "| training images | 120 |" in (run / "README.md").read_text()
+    lines = read(workspace)
+    for number, line in enumerate(lines[:120]):
+        line["split"] = "val" if number % 4 == 0 else "train"
+    write(workspace, lines)
+    run = zsmld.train(**SETTINGS | {"train_backbone": True}, run="declared")
+    assert "| training images | 90 |" in (run / "README.md").read_text()
+    assert json.loads((run / "rehearsals.json").read_text())[0]["images"] == 30
+    assert torch.isfinite(load_model(run).model.head.linear.scale)

@@ -1,0 +1,167 @@
+"""Rehearsals: trainings without a fifth of the seen labels, which tell how the final one should be done.
+
+What a model does on words never trained on cannot be seen on seen labels. So a fifth of these is held out in turn, and
+a quarter of the training images, whole groups of them; a decoder is trained on the others, a linear path is fitted on
+them, and the held-out labels on the held-out images show which epoch, and how much of the decoder beside the linear
+path (the gate), transfers best. No unseen label and no test image has a part in it.
+
+Shapes: I held-out images, S seen labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from zsmld import console, files
+from zsmld.evaluation import ScoreTable
+from zsmld.images.backbones import Backbone
+from zsmld.images.features import GivenTokens
+from zsmld.linear import PATH, Choice, Problem, Round, choose, fit_logistic, fit_path, rounds
+from zsmld.training import run_folder
+from zsmld.training.building import new_trainer
+from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
+from zsmld.training.feeding import Inputs
+from zsmld.training.job import Job
+from zsmld.training.objective import Transfer
+
+GATES = tuple(number / 10 for number in range(11))
+FEWEST_LABELS = 10
+# A decoder that adds less than this, relatively, is left out: it would cost its time for nothing that can be told.
+_LEAST_GAIN = 0.01
+ProblemOf = Callable[[Job, Backbone | GivenTokens, Inputs], Problem]
+Calibrated = Callable[[ScoreTable], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the final training is to be done.
+
+    Attributes:
+        epoch: the last one.
+        gate: what the decoder counts beside the linear path.
+        scale, shift: of the decoder's logits.
+        choice: the linear path's hyper-parameters; None where they are to be chosen by itself.
+        told: what was measured, in words.
+        calibration: see `zsmld.training.calibrate`; where it was asked for.
+    """
+
+    epoch: int
+    gate: float
+    scale: float
+    shift: float
+    choice: Choice | None
+    told: str
+    calibration: dict[str, Any] | None = None
+
+
+def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> Plan:
+    """Train `settings.rehearsals` times, or read what was written of it, and plan the final training.
+
+    Args:
+        job: the final training.
+        problem_of: a backbone's tokens of all images, pooled, with the seen labels.
+        calibrated: what is to be measured of the scores of one rehearsal, if anything is.
+    """
+    truth = job.measured_targets
+    if truth.labels < FEWEST_LABELS:
+        told = f"{truth.labels} seen labels are too few to hold some out: decoder and linear path in equal parts"
+        return Plan(job.settings.epochs, 0.5, 1.0, 0.0, None, told)
+    path = job.folder / run_folder.REHEARSALS
+    done: list[dict[str, Any]] = files.read_json(path) if path.exists() else []
+    for number, each in enumerate(rounds(job.dataset, truth.labels, job.settings.rehearsals)):
+        if number < len(done):
+            continue
+        console.info(f"rehearsal {number + 1} of {job.settings.rehearsals}: without {len(each.hidden)} seen labels")
+        done.append(_rehearsal(job, number, each, problem_of, calibrated))
+        files.write_json(path, done)
+    return _plan(done)
+
+
+def _rehearsal(
+    job: Job, number: int, each: Round, problem_of: ProblemOf, calibrated: Calibrated | None
+) -> dict[str, Any]:
+    """What one rehearsal measured."""
+    trained_on = np.isin(np.arange(len(job.seen)), each.shown)
+    objective = Transfer(job.settings, trained_on)
+    folder = run_folder.rehearsal_folder(job.folder, number)
+    part = job.rehearsal(each.rows, each.held_out, tuple(job.seen[at] for at in each.shown), folder)
+    model, trainer = new_trainer(part, objective)
+    if (folder / CHECKPOINT).exists():
+        trainer.restore()
+    trainer.take(trainer.fit())
+    assert trainer.measured_embeddings is not None
+    decoder = trainer.score(trainer.measured_embeddings)
+    truth = job.measured_targets.read(each.held_out).numpy() > 0
+    sure = job.measured_targets.known(each.held_out)
+    known = None if sure is None else sure.numpy()
+    counted = np.broadcast_to(trained_on, truth.shape) if known is None else known & trained_on
+    scale, shift = _probable(decoder, truth, counted)
+    problem = problem_of(job, model.backbone, trainer.training.inputs)
+    # Tokens of a backbone that was trained along are this rehearsal's own: nothing else can be measured on them.
+    choice = choose(PATH, problem, [each] if job.settings.train_backbone else [])
+    linear = _linear(problem, each, choice)
+    gates = []
+    for gate in GATES:
+        scores = ((1 - gate) * linear + gate * (scale * decoder + shift)).astype(np.float32)
+        seen, unseen, harmonic = objective.parts(scores, truth, known)
+        entry: dict[str, Any] = {"gate": gate, "seen_map": seen, "unseen_map": unseen, "harmonic_map": harmonic}
+        if calibrated is not None and number == 0:
+            entry["calibration"] = calibrated(ScoreTable(job.seen, trained_on, scores, truth, known))
+        gates.append(entry)
+    run_folder.clear_rehearsal(folder)
+    return {
+        "epoch": trainer.progress.best_epoch + 1, "scale": scale, "shift": shift, "gates": gates,
+        "linear_path": {"settings": choice.settings, "unseen_map": list(choice.figures)},
+        "held_out": [job.seen[at] for at in each.hidden], "images": len(each.held_out),
+    }  # fmt: skip
+
+
+def _probable(
+    decoder: NDArray[np.float32], truth: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """Scale and shift that make probabilities of a decoder's logits, on images that it was not trained on."""
+    logits = torch.from_numpy(decoder).double()
+    scale, shift, _ = fit_logistic(logits, torch.from_numpy(truth), torch.from_numpy(counted.copy()))
+    return float(scale), float(shift)
+
+
+def _linear(problem: Problem, each: Round, choice: Choice) -> NDArray[np.float32]:
+    """(I,S) logits of a linear path that was fitted on what the decoder was trained on."""
+    path, _ = fit_path(problem.part(each.rows, each.shown), PATH, choice)
+    with torch.inference_mode():
+        logits = path(torch.from_numpy(problem.pooled[each.held_out]), torch.from_numpy(problem.vectors))
+    numbers: NDArray[np.float32] = logits.numpy()
+    return numbers
+
+
+def _plan(done: list[dict[str, Any]]) -> Plan:
+    """The epoch and the gate that are best on the mean of the rehearsals."""
+    means = {
+        name: np.mean([[entry[name] for entry in each["gates"]] for each in done], axis=0)
+        for name in ("seen_map", "unseen_map", "harmonic_map")
+    }
+    harmonic = means["harmonic_map"]
+    best = int(harmonic.argmax())
+    if harmonic[best] < (1 + _LEAST_GAIN) * harmonic[0]:
+        best = 0
+    told = "; ".join(
+        f"{name} seen {means['seen_map'][at]:.3f}, held out {means['unseen_map'][at]:.3f}"
+        for name, at in (("linear path", 0), ("decoder", len(GATES) - 1), (f"gate {GATES[best]:g}", best))
+    )
+    first = done[0]
+    linear = first["linear_path"]
+    return Plan(
+        epoch=max(round(float(np.mean([each["epoch"] for each in done]))), 1),
+        gate=GATES[best],
+        scale=float(np.mean([each["scale"] for each in done])),
+        shift=float(np.mean([each["shift"] for each in done])),
+        choice=Choice(linear["settings"], tuple(linear["unseen_map"])),
+        told=f"mAP of {len(done)} rehearsals: {told}",
+        calibration=first["gates"][best].get("calibration"),
+    )
