@@ -37,15 +37,17 @@ def setting(
     flag: str | None = None,
     may_be_path: bool = False,
     complete: str | None = None,
+    negated: str | None = None,
 ) -> Any:
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
 
     A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file; so do parts
-    of it (`_placed`). `complete` is what the shell completes its values with.
+    of it (`_placed`). `complete` is what the shell completes its values with, `negated` the flag that switches off what
+    is true or false.
     """
     metadata = {
         "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
-        "may_be_path": may_be_path, "complete": complete,
+        "may_be_path": may_be_path, "complete": complete, "negated": negated,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -189,7 +191,13 @@ def resolve(
             chosen[field.name] = _checked(settings, field, raw, origin_error, workspace.folder)
         elif isinstance(field.default, Path):
             chosen[field.name] = workspace.folder / field.default
-    return settings(**chosen)
+    return settings(**_presets(settings, chosen) | chosen)
+
+
+def _presets(settings: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands between what was given and the defaults: settings may declare a classmethod `presets`."""
+    presets = getattr(settings, "presets", None)
+    return {} if presets is None else dict(presets(given))
 
 
 def given(settings: Any, name: str) -> Path:
@@ -210,10 +218,12 @@ def build(settings: type[S], values: Mapping[str, Any]) -> S:
     for name in values:
         if name not in fields:
             raise UsageError(f"unknown setting {name!r}", remedy=nearest(name, fields))
-    given = {name: value for name, value in values.items() if value is not None}
-    return settings(
-        **{name: _checked(settings, fields[name], value, UsageError(name), Path.cwd()) for name, value in given.items()}
-    )
+    given = {
+        name: _checked(settings, fields[name], value, UsageError(name), Path.cwd())
+        for name, value in values.items()
+        if value is not None
+    }
+    return settings(**_presets(settings, given) | given)
 
 
 def _checked(settings: type, field: dataclasses.Field[Any], raw: Any, origin: UsageError, folder: Path) -> Any:

@@ -54,7 +54,8 @@ def _option(settings: type, field: dataclasses.Field[Any]) -> Callable[[Any], An
     text = rules["text"] + _shown_default(field)
     flag = flag_of(field)
     if scalar is bool:
-        return click.option(flag, field.name, is_flag=True, default=None, help=text)
+        both = f"{flag}/{rules['negated']}" if rules["negated"] else flag
+        return click.option(both, field.name, is_flag=True, default=None, help=text)
     kind = click.Choice(rules["choices"]) if rules["choices"] else None
     metavar = None if kind else _METAVARS[scalar]
     # A list of words is repeated, a list of numbers stands behind one flag: --mean 0.485,0.456,0.406.

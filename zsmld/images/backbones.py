@@ -109,6 +109,20 @@ class Backbone(nn.Module):
         feature_map = towers.feature_map(kind, self.tower, images)  # (B,C,h,w)
         return feature_map.flatten(2).transpose(1, 2)
 
+    def checkpoint_activations(self) -> None:
+        """Compute activations a second time for the gradient, instead of keeping them.
+
+        Raises:
+            UsageError: the tower cannot.
+        """
+        switch: Any = getattr(self.tower, "set_grad_checkpointing", None)
+        try:
+            if switch is None:
+                raise AssertionError("it has no such thing")
+            switch(True)
+        except AssertionError as error:
+            raise UsageError(f"{self.config['name']} cannot compute its activations twice: {error}") from error
+
     @torch.inference_mode()
     def encode_filled(self, images: Sequence[Tensor], batch_size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Tokens (batch_size,T,C) of n images (3,H,W); those behind the first n are of blank ones.

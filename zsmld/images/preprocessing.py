@@ -13,6 +13,7 @@ them, which is Pillow's full decoding and timm's transform with `crop_mode="squa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -36,6 +37,7 @@ PIXELS = "2"
 SPARE = 2.5
 # Those that PyTorch has for 8-bit images; others are Pillow's.
 _FAST = ("bilinear", "bicubic")
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,24 @@ class Preprocessing:
         """
         return self.decode(read_image(path), path)
 
-    def decode(self, data: bytes, path: str | Path) -> Tensor:
+    def decode(self, data: bytes, path: str | Path, change: Change | None = None) -> Tensor:
         """`open` on bytes that were read already; `path` is for the message."""
-        return self(decode_image(data, path, needed=ceil(SPARE * self.image_size)))
+        return self(decode_image(data, path, needed=ceil(SPARE * self.image_size)), change)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """PIL image, RGB → (3,H,W) float32."""
+    def __call__(self, image: Image.Image, change: Change | None = None) -> Tensor:
+        """PIL image, RGB → (3,H,W) float32.
+
+        Args:
+            image: of any size.
+            change: what is done to the squeezed pixels (H,W,3), 8-bit, before they are normalised.
+        """
         scale, shift = self._scaling
+        pixels = self._squeezed(image)
+        pixels = pixels if change is None else change(pixels)
         out = np.empty((3, self.image_size, self.image_size), dtype=np.float32)
         # numpy, not torch: this runs in several threads, each of which would start torch's thread pool again. The
         # squeezing above it is done by one thread.
-        np.multiply(self._squeezed(image).transpose(2, 0, 1), scale, out=out, casting="unsafe")
+        np.multiply(pixels.transpose(2, 0, 1), scale, out=out, casting="unsafe")
         return torch.from_numpy(np.subtract(out, shift, out=out))
 
     def _squeezed(self, image: Image.Image) -> NDArray[Any]:

@@ -176,6 +176,6 @@ METHODS = {
 }
 PATH = Method(
     "two directions", two_directions,
-    {"image_ridge": (1e2, 1e3, 3e3, 1e4, 3e4, 1e5), "sharpness": (0.25, 0.5, 1.0), "label_ridge": (3.0, 10.0)},
+    {"image_ridge": (1e2, 1e3, 3e3, 1e4, 3e4, 1e5), "sharpness": (0.25, 0.5, 1.0), "label_ridge": (3.0, 10.0, 30.0)},
     draft=_directions,
 )  # fmt: skip

@@ -33,6 +33,8 @@ def new_trainer(job: Job, objective: Objective | None = None) -> tuple[ZeroShotM
     inputs = inputs_of(job, backbone)
     # How many numbers the backbone's construction drew must not change the head.
     torch.manual_seed(job.settings.seed)
+    if job.settings.checkpointing and isinstance(backbone, Backbone):
+        backbone.checkpoint_activations()
     head = _new_head(job, backbone)
     model = ZeroShotModel(backbone, head)
     trainer = Trainer(
@@ -82,7 +84,7 @@ def inputs_of(job: Job, backbone: Backbone | GivenTokens) -> Inputs:
             # Hours later would be a bad time to find that one is missing.
             with files.open_input(path):
                 pass
-        return DecodedImages(paths, backbone)
+        return DecodedImages(paths, backbone, job.settings.augmentation)
     return CachedTokens(TokenCache(files.cache_folder(), backbone).fill(paths))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features
+from zsmld.images.opening import read_image
 from zsmld.images.token_cache import TokenStore
+from zsmld.training.augmentation import augmented
 
 Rows = NDArray[np.int64]
 
@@ -47,21 +50,24 @@ class CachedTokens:
 class DecodedImages:
     """Images, decoded anew for every batch, for a backbone that is trained along."""
 
-    def __init__(self, paths: Sequence[Path], backbone: Backbone, workers: int = 4) -> None:
-        self.paths, self.backbone = paths, backbone
+    def __init__(self, paths: Sequence[Path], backbone: Backbone, augmentation: str, workers: int = 4) -> None:
+        self.paths, self.backbone, self.augmentation = paths, backbone, augmentation
         self.pool = ThreadPoolExecutor(workers)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def read(self, rows: Rows, augmentation_seed: int | None = None) -> Tensor:
-        """(B,3,H,W); in training half of the images are mirrored left to right."""
-        decoded = self.pool.map(lambda row: self.backbone.preprocess.open(self.paths[row]), rows)
-        images = torch.stack(list(decoded))
-        if augmentation_seed is None:
-            return images
-        mirrored = np.random.default_rng(augmentation_seed).random(len(rows)) < 0.5
-        return torch.where(torch.from_numpy(mirrored)[:, None, None, None], images.flip(-1), images)
+        """(B,3,H,W)."""
+
+        def read(row: int) -> Tensor:
+            path, change = self.paths[row], None
+            if augmentation_seed is not None:
+                # Of the row, not of its place in the batch: who reads it has no say in what it becomes.
+                change = partial(augmented, name=self.augmentation, seed=(augmentation_seed, row))
+            return self.backbone.preprocess.decode(read_image(path), path, change)
+
+        return torch.stack(list(self.pool.map(read, rows.tolist())))
 
 
 class PackedTargets:

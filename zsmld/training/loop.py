@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from zsmld import console, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
+from zsmld.devices import PRECISIONS
 from zsmld.errors import InputError, UsageError
 from zsmld.images.ahead import ahead
 from zsmld.settings import TrainSettings
@@ -102,6 +104,8 @@ class Trainer:
             total_steps=self.steps * settings.epochs,
             pct_start=rising_part(settings.warmup, self.steps * settings.epochs),
         )
+        self.dtype = PRECISIONS[settings.precision]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
 
@@ -146,30 +150,48 @@ class Trainer:
         return *step, self.training.inputs.read(step[1], augmentation_seed=self._seed_of_step(step[0]))
 
     def _train_step(self, step: int, rows: Rows, inputs: Tensor) -> float:
-        settings = self.settings
-        inputs = inputs.to(self.device)
-        targets = self.training.targets.read(rows).to(self.device)
-        known = self.training.targets.known(rows)
-        known = None if known is None else known.to(self.device)
-        words, weights = self.label_embeddings, None
-        if words is not None and settings.label_sample:
-            labels, weights = sample_labels(targets, settings.label_sample, self._seed_of_step(step))
-            words, targets = words[labels], targets[:, labels]
+        targets = self.training.targets.read(rows)
+        known, words, weights = self.training.targets.known(rows), self.label_embeddings, None
+        if words is not None and self.settings.label_sample:
+            labels, weights = sample_labels(targets, self.settings.label_sample, self._seed_of_step(step))
+            words, targets, weights = words[labels.to(self.device)], targets[:, labels], weights.to(self.device)
             known = None if known is None else known[:, labels]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for part in np.array_split(np.arange(len(rows)), min(self.settings.accumulate, len(rows))):
+            truth = targets[part].to(self.device)
+            sure = None if known is None else known[part].to(self.device)
+            cost = self._cost(truth, sure, weights, len(part) / len(rows))
+            value += backward_in_chunks(
+                self.module, inputs[part].to(self.device), words, cost, dtype=self.dtype, scale=self.scaler.scale
+            )
+        if math.isfinite(value):  # weights stay as they were when the loss is lost
+            self._update()
+        return value
+
+    def _cost(
+        self, targets: Tensor, known: Tensor | None, weights: Tensor | None, share: float
+    ) -> Callable[[Tensor, slice], Tensor]:
+        """The loss of a part of a batch, times its share of the images."""
 
         def cost(logits: Tensor, chunk: slice) -> Tensor:
             sure, counted = None if known is None else known[:, chunk], None if weights is None else weights[chunk]
-            return self.objective.cost(logits, targets[:, chunk], sure, counted)
+            return share * self.objective.cost(logits, targets[:, chunk], sure, counted)
 
-        self.optimizer.zero_grad(set_to_none=True)
-        value = backward_in_chunks(self.module, inputs, words, cost)
-        if math.isfinite(value):  # weights stay as they were when the loss is lost
-            if settings.clip_norm:
-                nn.utils.clip_grad_norm_(self.module.parameters(), settings.clip_norm)
-            self.optimizer.step()
+        return cost
+
+    def _update(self) -> None:
+        """One step of the optimiser, the schedule and the average."""
+        self.scaler.unscale_(self.optimizer)
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip_norm)
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        # A gradient that half precision cannot hold makes the scale smaller, and no step.
+        if self.scaler.get_scale() >= before:
             self.schedule.step()
             self.average.update_parameters(self.module)
-        return value
 
     def _close_epoch(self) -> None:
         """Validate the averaged weights, keep them if they are the best, record, save."""
@@ -254,6 +276,7 @@ class Trainer:
                 "progress": vars(self.progress),
                 "schedule": self.schedule.state_dict(),
                 "groups": self.optimizer.state_dict()["param_groups"],
+                "scaler": self.scaler.state_dict(),
             },
         ).save(self.folder / checkpoints.FILE_NAME)
 
@@ -278,5 +301,6 @@ class Trainer:
         self.best = loaded.tensors.get("best", {})
         checkpoints.restore_optimizer(self.optimizer, loaded.tensors["optimizer"], loaded.state["groups"])
         self.schedule.load_state_dict(loaded.state["schedule"])
+        self.scaler.load_state_dict(loaded.state["scaler"])
         checkpoints.restore_random_states(loaded.tensors["random"])
         self.progress = Progress(**loaded.state["progress"])

@@ -32,8 +32,9 @@ from zsmld.training.objective import Transfer
 
 GATES = tuple(number / 10 for number in range(11))
 FEWEST_LABELS = 10
-# A decoder that adds less than this, relatively, is left out: it would cost its time for nothing that can be told.
-_LEAST_GAIN = 0.01
+# A decoder that adds less than this, relatively, is left out: it costs its time, and so little is within the noise of a
+# few rehearsals.
+_LEAST_GAIN = 0.03
 ProblemOf = Callable[[Job, Backbone | GivenTokens, Inputs], Problem]
 Calibrated = Callable[[ScoreTable], dict[str, Any]]
 

@@ -10,6 +10,7 @@ Shapes: B images, L labels, E label-embedding width, T tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +32,13 @@ class Decodes(Protocol):
 
 
 def backward_in_chunks(
-    module: Decodes, inputs: Tensor, label_embeddings: Tensor | None, cost: Callable[[Tensor, slice], Tensor]
+    module: Decodes,
+    inputs: Tensor,
+    label_embeddings: Tensor | None,
+    cost: Callable[[Tensor, slice], Tensor],
+    *,
+    dtype: torch.dtype = torch.float32,
+    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
 ) -> float:
     """Add the gradients of a loss to those of the module's parameters.
 
@@ -39,18 +46,24 @@ def backward_in_chunks(
         module: in training mode.
         inputs: of B images.
         label_embeddings: (L,E); None for a closed-set module, which is computed in one piece.
-        cost: logits (B,n) of some labels, and which → their part of the loss, a scalar.
+        cost: logits (B,n), float32, of some labels, and which → their part of the loss, a scalar.
+        dtype: what PyTorch's autocast takes for the products.
+        scale: makes the loss larger whose gradients are computed, where half precision would lose them.
 
     Returns:
-        the loss.
+        the loss, as it is.
     """
-    memory = module.memory(inputs)
+    mixed = partial(torch.autocast, inputs.device.type, dtype, enabled=dtype != torch.float32)
+    with mixed():
+        memory = module.memory(inputs)
     looked_at = memory.detach().requires_grad_()
     total = torch.zeros((), device=memory.device)
     for chunk in [slice(None)] if label_embeddings is None else _chunks(len(label_embeddings), len(memory)):
         words = None if label_embeddings is None else label_embeddings[chunk]
-        loss = cost(module.decode(looked_at, words), chunk)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with mixed():
+            logits = module.decode(looked_at, words)
+        loss = cost(logits.float(), chunk)
+        scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     memory.backward(looked_at.grad)  # type: ignore[no-untyped-call]
     return float(total)
