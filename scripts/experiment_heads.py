@@ -38,8 +38,8 @@ from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.token_cache import TokenCache
 from zsmld.labels.sources import embed_labels
 from zsmld.settings import TrainSettings
-from zsmld.training.feeding import CachedTokens, PackedTargets
-from zsmld.training.loop import Part, Trainer
+from zsmld.training.feeding import CachedTokens, PackedTargets, Part
+from zsmld.training.loop import Trainer
 from zsmld.training.objective import objective_of
 
 RATES = (1e-3, 3e-3)

@@ -1,4 +1,4 @@
-"""Line plots as SVG, for the growth of things: several panels side by side, one legend, logarithmic axes."""
+"""Line plots as SVG, for the growth of things: several panels side by side, one legend."""
 
 from __future__ import annotations
 
@@ -22,12 +22,32 @@ _STYLES = (
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: a line a name. Both axes are logarithmic; points that are not positive are left out."""
+    """One plot: a line a name. Both axes are linear, or logarithmic: then points that are not positive are left out."""
 
     title: str
     x_label: str
     y_label: str
     series: Mapping[str, Points]
+    linear: bool = False
+
+
+class _Axis:
+    """From values to pixels."""
+
+    def __init__(self, values: Sequence[float], linear: bool, start: float, length: float) -> None:
+        self.linear, self.start, self.length = linear, start, length
+        if linear:
+            step = _round_step(max(values) / 5)
+            self.low, self.high = 0.0, step * math.ceil(max(values) / step - 1e-9)
+            self.ticks = [(at * step, f"{at * step:,.6g}") for at in range(round(self.high / step) + 1)]
+        else:
+            self.low, self.high = _decades(values)
+            whole = range(math.ceil(self.low), math.floor(self.high) + 1)
+            self.ticks = [(10.0**at, _told(at)) for at in whole]
+
+    def place(self, value: float) -> float:
+        part = ((value if self.linear else math.log10(value)) - self.low) / (self.high - self.low)
+        return self.start + self.length * part
 
 
 def draw(panels: Sequence[Panel], columns: int = 2) -> str:
@@ -51,17 +71,13 @@ def draw(panels: Sequence[Panel], columns: int = 2) -> str:
 
 
 def _panel(panel: Panel, names: Sequence[str]) -> list[str]:
-    points = [point for line in panel.series.values() for point in line if min(point) > 0]
-    (x_low, x_high), (y_low, y_high) = (_decades([point[axis] for point in points]) for axis in (0, 1))
+    def shown(line: Points) -> Points:
+        return [point for point in line if panel.linear or min(point) > 0]
+
+    points = [point for line in panel.series.values() for point in shown(line)]
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-
-    def place(point: tuple[float, float]) -> tuple[float, float]:
-        x, y = (math.log10(value) for value in point)
-        return (
-            _LEFT + across * (x - x_low) / (x_high - x_low),
-            _TOP + down * (1 - (y - y_low) / (y_high - y_low)),
-        )
-
+    horizontal = _Axis([x for x, _ in points], panel.linear, _LEFT, across)
+    vertical = _Axis([y for _, y in points], panel.linear, _TOP + down, -down)
     parts = [
         f'<text x="{_LEFT}" y="18" font-weight="bold" fill="#222">{escape(panel.title)}</text>',
         f'<text x="{_LEFT + across / 2}" y="{_HEIGHT - 8}" text-anchor="middle" fill="#222">'
@@ -69,16 +85,16 @@ def _panel(panel: Panel, names: Sequence[str]) -> list[str]:
         f'<text transform="translate(12,{_TOP + down / 2}) rotate(-90)" text-anchor="middle" fill="#222">'
         f"{escape(panel.y_label)}</text>",
     ]
-    for x in range(math.ceil(x_low), math.floor(x_high) + 1):
-        at = place((10.0**x, 10.0**y_low))[0]
+    for x, told in horizontal.ticks:
+        at = horizontal.place(x)
         parts.append(f'<path d="M{at:.1f} {_TOP}V{_TOP + down}" stroke="#ddd"/>')
-        parts.append(f'<text x="{at:.1f}" y="{_TOP + down + 14}" text-anchor="middle" fill="#222">{_told(x)}</text>')
-    for y in range(math.ceil(y_low), math.floor(y_high) + 1):
-        at = place((10.0**x_low, 10.0**y))[1]
+        parts.append(f'<text x="{at:.1f}" y="{_TOP + down + 14}" text-anchor="middle" fill="#222">{told}</text>')
+    for y, told in vertical.ticks:
+        at = vertical.place(y)
         parts.append(f'<path d="M{_LEFT} {at:.1f}H{_LEFT + across}" stroke="#ddd"/>')
-        parts.append(f'<text x="{_LEFT - 5}" y="{at + 4:.1f}" text-anchor="end" fill="#222">{_told(y)}</text>')
+        parts.append(f'<text x="{_LEFT - 5}" y="{at + 4:.1f}" text-anchor="end" fill="#222">{told}</text>')
     for name, line in panel.series.items():
-        placed = [place(point) for point in line if min(point) > 0]
+        placed = [(horizontal.place(x), vertical.place(y)) for x, y in shown(line)]
         parts.append(_line(placed, names.index(name)))
         colour = _STYLES[names.index(name) % len(_STYLES)][0]
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{colour}"/>' for x, y in placed]
@@ -96,6 +112,12 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
     low, high = math.log10(min(values)), math.log10(max(values))
     low, high = math.floor(low + 1e-9), math.ceil(high - 1e-9)
     return float(low), float(max(high, low + 1))
+
+
+def _round_step(least: float) -> float:
+    """The smallest 1, 2 or 5 times a power of ten that is not below `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= least * (1 - 1e-9))
 
 
 def _told(exponent: int) -> str:

@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "zsmld"
 TIERS = (
-    {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"},
+    {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"}
+    | {"distributed"},
     {"labels", "images", "datasets"},
     {"decoder"},
     {"training", "evaluation", "prediction", "linear"},

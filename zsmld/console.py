@@ -5,12 +5,14 @@ Progress is a bar on a terminal and a line every few seconds elsewhere. `NO_COLO
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ WIDTH_WHEN_PIPED = 160
 class _State:
     quiet: bool = False
     debug: bool = False
+    silent: bool = False
 
 
 _state = _State()
@@ -33,6 +36,21 @@ _state = _State()
 def configure(*, quiet: bool = False, debug: bool = False) -> None:
     """Set what the flags `--quiet` and `--debug` ask for."""
     _state.quiet, _state.debug = quiet, debug
+
+
+@contextmanager
+def silent(is_silent: bool) -> Iterator[None]:
+    """Say nothing, and print no data, where another process does; errors are told all the same."""
+    if not is_silent:
+        yield
+        return
+    before, _state.silent = (_state.quiet, _state.silent), True
+    _state.quiet = True
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+        try:
+            yield
+        finally:
+            _state.quiet, _state.silent = before
 
 
 def wants_traceback() -> bool:
@@ -69,7 +87,8 @@ def info(message: str) -> None:
 
 def warn(message: str) -> None:
     """Write one warning line, `--quiet` or not."""
-    print(f"zsmld: warning: {clean(message)}", file=sys.stderr, flush=True)  # noqa: T201
+    if not _state.silent:
+        print(f"zsmld: warning: {clean(message)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def error(message: str) -> None:

@@ -15,9 +15,11 @@ def pick_device(name: str) -> torch.device:
     Raises:
         EnvironmentFailure: a device that this machine lacks.
     """
+    name = "cpu" if name == "auto" and not torch.cuda.is_available() else name
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
-        return torch.device("cuda" if available["cuda"] else "cpu")
+        name = "cuda"
     if not available[name]:
         raise EnvironmentFailure(f"--device {name}: this machine has none", remedy="Use --device cpu.")
-    return torch.device(name)
+    # The one that this process was given, where several compute together.
+    return torch.device(name, torch.cuda.current_device()) if name == "cuda" else torch.device(name)

@@ -374,7 +374,7 @@ def test_flag_before_variable_before_file_before_default(zsmld, workspace, monke
     def epochs(*flags):
         told = zsmld("train", "--dry-run", *flags)
         assert told.code == 0
-        return re.search(r"(\d+) epochs of batches", told.stderr)[1]
+        return re.search(r"epochs (\d+)", told.stderr)[1]
 
     assert epochs() == "1"
     monkeypatch.setenv("ZSMLD_EPOCHS", "7")

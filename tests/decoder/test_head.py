@@ -46,7 +46,9 @@ def test_gradients_are_those_of_the_published_equations(kind):
     converted = MLDecoder.from_published({key: value.grad for key, value in _with_gradients(theirs).items()})
     gradients = dict(ours.named_parameters())
     for name, expected in converted.named_parameters():
-        torch.testing.assert_close(gradients[name].grad, expected.detach(), atol=1e-5, rtol=1e-4, msg=name)
+        # The key's bias adds the same to all tokens of a query: its gradient is zero, and is not computed here.
+        gradient = torch.zeros_like(expected) if name.endswith("key.bias") else gradients[name].grad
+        torch.testing.assert_close(gradient, expected.detach(), atol=1e-5, rtol=1e-4, msg=name)
 
 
 def _with_gradients(module):

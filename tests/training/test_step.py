@@ -29,7 +29,7 @@ def batch():
 
 
 def gradients(head):
-    found = {name: parameter.grad.clone() for name, parameter in head.named_parameters()}
+    found = {name: parameter.grad.clone() for name, parameter in head.named_parameters() if parameter.requires_grad}
     head.zero_grad(set_to_none=True)
     return found
 

@@ -23,6 +23,13 @@ def evaluate(settings: EvalSettings) -> None:
       zsmld eval --gzsl --scores scores.npy --targets targets.npy --labels labels.txt --seen seen.txt
       zsmld eval --gzsl --model runs/resnet --unseen unseen.txt --json
     """
+    from zsmld import distributed
+
+    with distributed.together(settings.device):
+        _report(settings)
+
+
+def _report(settings: EvalSettings) -> None:
     from zsmld import files
 
     if settings.scores is not None:

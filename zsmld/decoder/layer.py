@@ -41,6 +41,9 @@ class CrossAttention(nn.Module):
             nn.init.xavier_uniform_(projection.weight, gain=0.5**0.5)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.zeros_(linear.bias)
+        # It adds the same to all tokens of a query, which the softmax takes away: its gradient is rounding alone, of
+        # which Adam would make steps as large as any. It is there because published weights have one.
+        self.key.bias.requires_grad_(False)
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """(B,N,D) or (1,N,D) queries, (B,T,D) tokens → (B,N,D)."""

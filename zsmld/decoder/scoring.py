@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsmld import console, files
+from zsmld import console, distributed, files
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.inference import InferenceHead
 from zsmld.decoder.model_folder import TrainedModel
@@ -64,30 +64,34 @@ def score_dataset(
     """
     _check_kind(trained, dataset)
     trained.model.to(device)
-    logits = np.empty((len(dataset), _columns(trained, label_embeddings)), dtype=np.float32)
+    logits = np.zeros((len(dataset), _columns(trained, label_embeddings)), dtype=np.float32)
     score = _head(trained, label_embeddings, device, dtype)
     with console.progress("scoring", len(dataset)) as meter:
         for rows, tokens in token_blocks(trained, dataset, batch_size, dtype):
             logits[rows] = _numbers(score(tokens.to(device)))[: len(rows)]
-            meter.advance(len(rows))
+            meter.advance(len(rows) * distributed.size())
+    distributed.add_up_rows(logits)
     return logits
 
 
 def token_blocks(
     trained: TrainedModel, dataset: Dataset, batch_size: int, dtype: torch.dtype = torch.float32
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Rows (n,) and their tokens (n,T,C), of all images of a data set.
+    """Rows (n,) and their tokens (n,T,C), of all images of a data set, or of this process's share of them.
 
     Those of a backbone that was trained along are of whole batches, and more than the rows: see `encode_filled`.
 
     Raises:
         InputError: an image cannot be read.
     """
-    blocks = [np.arange(at, min(at + batch_size, len(dataset))) for at in range(0, len(dataset), batch_size)]
+    starts = distributed.share(-(-len(dataset) // batch_size)) * batch_size
+    blocks = [np.arange(at, min(at + batch_size, len(dataset))) for at in starts]
     if dataset.features is None and trained.backbone_trained:
         # What the cache holds are tokens of published weights.
         backbone = photographic(trained)
-        batches = batches_ahead(backbone.preprocess.open, dataset.image_paths(), batch_size)
+        paths = dataset.image_paths()
+        own = [paths[row] for rows in blocks for row in rows]
+        batches = batches_ahead(backbone.preprocess.open, own, batch_size)
         for rows, images in zip(blocks, batches, strict=True):
             yield rows, backbone.encode_filled(images, batch_size, dtype)
         return

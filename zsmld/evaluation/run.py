@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from zsmld import config, console, files
+from zsmld import config, console, distributed, files
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
@@ -45,6 +45,11 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
         InputError: a model, labels, annotations or images that cannot be used.
     """
     settings = settings or config.build(EvalSettings, values)
+    with distributed.together(settings.device):
+        return _evaluate(settings)
+
+
+def _evaluate(settings: EvalSettings) -> Report:
     trained = load_model(settings.model)
     settings = completed(settings)
     annotations = config.given(settings, "annotations")

@@ -116,12 +116,24 @@ class Backbone(nn.Module):
             UsageError: the tower cannot.
         """
         switch: Any = getattr(self.tower, "set_grad_checkpointing", None)
+        before = self._switches()
         try:
-            if switch is None:
-                raise AssertionError("it has no such thing")
-            switch(True)
+            if switch is not None:
+                switch(True)
         except AssertionError as error:
             raise UsageError(f"{self.config['name']} cannot compute its activations twice: {error}") from error
+        # Some towers have the method, and it does nothing.
+        if self._switches() == before:
+            raise UsageError(
+                f"{self.config['name']} cannot compute its activations twice", remedy="Leave out --checkpointing."
+            )
+
+    def _switches(self) -> list[dict[str, bool]]:
+        """What is on or off in the modules of the tower."""
+        return [
+            {name: value for name, value in vars(module).items() if isinstance(value, bool)}
+            for module in self.tower.modules()
+        ]
 
     @torch.inference_mode()
     def encode_filled(self, images: Sequence[Tensor], batch_size: int, dtype: torch.dtype = torch.float32) -> Tensor:

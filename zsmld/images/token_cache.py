@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsmld import console, files
+from zsmld import console, distributed, files
 from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images.ahead import ahead
 from zsmld.images.backbones import Backbone
@@ -67,18 +67,21 @@ class TokenCache:
             EnvironmentFailure: the disk is full, or the folder is read-only.
         """
         with _turn(self.folder):
-            self.shards.remove_leftovers()
+            distributed.from_first(self.shards.remove_leftovers)
             filling = _Filling(self.shards, self.backbone, KnownFiles.of(self.root), batch_size)
             try:
-                digests, errors = filling.take(paths)
+                take = filling.take if distributed.size() == 1 else filling.take_together
+                digests, errors = take(paths)
             finally:
                 # Also on Ctrl-C: what has been computed is kept.
                 filling.write()
+            distributed.wait()
+            places = filling.places if distributed.size() == 1 else self.shards.read_index()
         if errors and on_error == "raise":
             first = next(iter(errors.values()))
             more = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
             raise ImageError(f"{first.problem}{more}", path=first.path, remedy=first.remedy or "Remove or replace it.")
-        return TokenStore.of(self.shards, [filling.places[d] if d else None for d in digests], errors)
+        return TokenStore.of(self.shards, [places[d] if d else None for d in digests], errors)
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,38 @@ class _Filling:
                 meter.advance()
             self._encode()
         return digests, errors
+
+    def take_together(self, paths: Sequence[Path]) -> tuple[list[str | None], dict[int, ImageError]]:
+        """The same, each process its part of what is missing: told apart by digest, so that none is computed twice."""
+        own = {int(row): self._digest(paths[row]) for row in distributed.share(len(paths))}
+        found = {row: each for part in distributed.gathered(own) for row, each in part.items()}
+        first = {each: row for row, each in sorted(found.items(), reverse=True) if isinstance(each, str)}
+        missing = [row for each, row in sorted(first.items(), key=lambda item: item[1]) if each not in self.places]
+        mine = [missing[at] for at in distributed.share(len(missing))]
+        with files.without_writing(False):
+            _, failed = self.take([paths[row] for row in mine])
+            self.write()
+        # What cannot be decoded is told of every copy of it.
+        broken = {found[mine[at]]: error for at, error in failed.items()}
+        broken = {digest: error for part in distributed.gathered(broken) for digest, error in part.items()}
+        errors: dict[int, ImageError] = {}
+        for row, each in sorted(found.items()):
+            if isinstance(each, ImageError):
+                errors[row] = each
+            elif each in broken:
+                errors[row] = ImageError(broken[each].problem, path=paths[row], remedy=broken[each].remedy)
+        return [None if row in errors else str(found[row]) for row in range(len(paths))], errors
+
+    def _digest(self, path: Path) -> str | ImageError:
+        try:
+            digest, state = self.known.digest(path)
+            if digest is None:
+                digest = files.digest_bytes(read_image(path))
+                if state is not None:
+                    self.known.learn(path, state, digest)
+            return digest
+        except ImageError as error:
+            return error
 
     def _open(self, path: Path) -> _Read | ImageError:
         try:

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zsmld import files
+from zsmld import distributed, files
 from zsmld.errors import InputError
 from zsmld.images.opening import ImageError
 
@@ -50,8 +50,12 @@ class Shards:
     shape: tuple[int, int]
 
     def write(self, digests: Sequence[str], tokens: NDArray[np.float16]) -> dict[str, Place]:
-        """Write one more shard, (n,T,C), and return where its images lie. The folder's lock must be held."""
+        """Write one more shard, (n,T,C), and return where its images lie. The folder's lock must be held.
+
+        Processes that fill the folder together take numbers in turns, so that no two take the same.
+        """
         number = max((int(path.stem) for path in self.folder.glob("*.npy") if path.stem.isdecimal()), default=-1) + 1
+        number += (distributed.rank() - number) % distributed.size()
         tokens = np.ascontiguousarray(tokens, dtype="<f2")
         checksums = [zlib.crc32(image.data) for image in tokens]
         buffer = io.BytesIO()

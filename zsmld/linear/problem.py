@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from zsmld import distributed
 from zsmld.datasets.records import Dataset
 
 Rows = NDArray[np.int64]
@@ -142,7 +143,8 @@ def pool(read: Callable[[Rows], Tensor], images: int) -> NDArray[np.float32]:
         read: rows (n,) → tokens (n,T,C).
         images: I.
     """
-    blocks = (np.arange(at, min(at + _TOKENS_AT_ONCE, images)) for at in range(0, images, _TOKENS_AT_ONCE))
-    parts = [read(rows).float().mean(dim=1).cpu() for rows in blocks]
-    pooled: NDArray[np.float32] = torch.cat(parts).numpy()
+    blocks = [np.arange(at, min(at + _TOKENS_AT_ONCE, images)) for at in range(0, images, _TOKENS_AT_ONCE)]
+    own = {int(number): read(blocks[number]).float().mean(dim=1).cpu() for number in distributed.share(len(blocks))}
+    found = {number: part for each in distributed.gathered(own) for number, part in each.items()}
+    pooled: NDArray[np.float32] = torch.cat([found[number] for number in range(len(blocks))]).numpy()
     return pooled

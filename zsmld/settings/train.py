@@ -7,7 +7,7 @@ recipe `ml-decoder`, stand behind them in the help texts where they differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,15 @@ class TrainSettings(DataSettings, PrecisionSettings):
     def presets(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the recipe sets, by the name of the setting."""
         return RECIPES[given.get("recipe", "default")].values
+
+    def told_recipe(self) -> str:
+        """Its name, and every number that recipes are about; those that were given beside it are marked."""
+        default = {field.name: field.default for field in fields(self)} | dict(RECIPES[self.recipe].values)
+        told = []
+        for name in RECIPES["ml-decoder"].values:
+            value = getattr(self, name)
+            told.append(f"{name.replace('_', '-')} {value}" + ("" if value == default[name] else " (given)"))
+        return f"recipe {self.recipe}: {', '.join(told)}"
 
     @property
     def has_decoder(self) -> bool:

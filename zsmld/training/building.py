@@ -15,9 +15,9 @@ from zsmld.images.backbones import Backbone, BackboneSpec, create_backbone, pars
 from zsmld.images.features import GivenTokens
 from zsmld.images.token_cache import TokenCache
 from zsmld.settings import TrainSettings
-from zsmld.training.feeding import CachedTokens, DecodedImages, Inputs
+from zsmld.training.feeding import CachedTokens, DecodedImages, Inputs, Part
 from zsmld.training.job import Job
-from zsmld.training.loop import Part, Trainer
+from zsmld.training.loop import Trainer
 from zsmld.training.objective import Objective, objective_of
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsmld import files
+from zsmld import distributed, files
 from zsmld.errors import InputError
 from zsmld.tensors import read_tensors, write_tensors
 
 FILE_NAME = "checkpoint.safetensors"
-_FORMAT = "1"
+_FORMAT = "2"
 
 
 @dataclass
@@ -74,15 +74,21 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tenso
 
 
 def random_states() -> dict[str, Tensor]:
-    """The states of torch's generators (dropout masks), on every device in use."""
+    """The states of torch's generators (dropout masks), of every process, on every device in use."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
-    return states
+    of_all = enumerate(distributed.gathered(states))
+    return {f"{name}.{rank}": state for rank, own in of_all for name, state in own.items()}
 
 
 def restore_random_states(states: Mapping[str, Tensor]) -> None:
-    """Put back what `random_states` took."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    """Put back what `random_states` took in this process.
+
+    Raises:
+        KeyError: there were fewer processes.
+    """
+    rank = distributed.rank()
+    torch.set_rng_state(states[f"cpu.{rank}"])
+    if f"cuda.{rank}" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[f"cuda.{rank}"])

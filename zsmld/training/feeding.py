@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -95,6 +96,15 @@ class PackedTargets:
         if self.known_bits is None:
             return None
         return torch.from_numpy(np.unpackbits(self.known_bits[rows], axis=1, count=self.labels).astype(np.bool_))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Inputs and truth of the training or the validation images."""
+
+    inputs: Inputs
+    targets: PackedTargets
+    rows: Rows
 
 
 def batches(order: Rows, batch_size: int, start: int = 0) -> Iterator[tuple[int, Rows]]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zsmld import config, console
+from zsmld import config, console, distributed
 from zsmld.datasets.holding_out import split_validation
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
@@ -105,7 +105,7 @@ def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
         dataset.check_one_each(labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
     _check_positives(truth[training_rows], settings)
-    folder = run_folder.choose_run_folder(settings)
+    folder = distributed.from_first(lambda: run_folder.choose_run_folder(settings))
     return Job(settings, labels, table, dataset, training_rows, validation_rows, folder, measured=labels)
 
 
@@ -120,10 +120,14 @@ def _check_kind(settings: TrainSettings, table: LabelEmbeddings | None) -> None:
         "method": settings.method not in ("two-path", "decoder"),
         "embeddings": table is not None,
     }
+    if settings.batch_size < distributed.size():
+        raise UsageError(f"--batch-size is {settings.batch_size}, fewer than the {distributed.size()} processes")
     if settings.train_backbone and not settings.has_decoder:
         raise UsageError(
             f"--train-backbone has no part in --method {settings.method}", remedy="Take two-path or decoder."
         )
+    if settings.checkpointing and not settings.train_backbone:
+        raise UsageError("--checkpointing has no part in a frozen backbone", remedy="Add --train-backbone.")
     for name, given in (of_zero_shot if settings.closed_set else of_closed_set).items():
         if given and settings.closed_set:
             raise UsageError(f"--{name} has no part in --closed-set: its queries are no words", remedy="Leave it out.")
@@ -177,8 +181,7 @@ def describe(job: Job) -> None:
         f"  {words}" + (" (CONTROL: shuffled)" if settings.control else ""),
         f"  {len(job.training_rows)} images to train on, {len(job.validation_rows)} to choose the epoch",
         f"  {told_backbone(job)}",
-        f"  {settings.epochs} epochs of batches of {settings.batch_size}, {loss}, {settings.optimizer}, "
-        f"rate {settings.learning_rate:g}",
+        f"  {loss}; {settings.told_recipe()}",
     ):
         console.info(line)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from zsmld import console, files
+from zsmld import console, distributed, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.devices import PRECISIONS
@@ -29,22 +29,14 @@ from zsmld.images.ahead import ahead
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
 from zsmld.training.checkpoint import Checkpoint
-from zsmld.training.feeding import Inputs, PackedTargets, Rows, batches, steps_per_epoch
+from zsmld.training.feeding import Part, Rows, batches, steps_per_epoch
 from zsmld.training.objective import Objective
 from zsmld.training.optimizer import build_optimizer, rising_part, warmed_up_average
 from zsmld.training.step import backward_in_chunks, sample_labels
+from zsmld.training.validation import logits_of
 
 METRICS_FILE = "metrics.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
-
-
-@dataclass(frozen=True)
-class Part:
-    """Inputs and truth of the training or the validation images."""
-
-    inputs: Inputs
-    targets: PackedTargets
-    rows: Rows
 
 
 @dataclass
@@ -112,6 +104,9 @@ class Trainer:
     def fit(self) -> dict[str, Tensor]:
         """Train to the end or until patience is spent; returns the chosen weights, a state dict of the module.
 
+        Several processes (`zsmld.distributed`) compute a share of each batch and add up their gradients. They are not
+        wrapped in PyTorch's DistributedDataParallel, because a step has a backward pass for each chunk of labels.
+
         Raises:
             UsageError: the loss is no longer finite; the last good checkpoint stays.
         """
@@ -125,29 +120,38 @@ class Trainer:
 
     def _train_epoch(self, meter: console.Meter) -> None:
         self.module.train()
+        self._part_ways()
         saved = time.monotonic()
         steps = batches(self._order(), self.settings.batch_size, self.progress.step)
         # The next batch is read while this one is trained on.
         with closing(ahead(self._read, steps, count=1, threads=1)) as reading:
             for step, rows, inputs in reading:
                 loss = self._train_step(step, rows, inputs)
-                self._check_loss(loss, step)
+                if not math.isfinite(loss):
+                    raise self._lost(f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {step + 1}")
                 self.progress.loss_sum += loss
                 self.progress.step = step + 1
                 meter.advance(note=f"epoch {self.progress.epoch + 1}/{self.epochs}, loss {loss:.4f}")
-                if time.monotonic() - saved >= self.seconds_between_checkpoints and self.progress.step < self.steps:
+                waited = distributed.gathered(time.monotonic() - saved)[0]
+                if waited >= self.seconds_between_checkpoints and self.progress.step < self.steps:
                     self.save()
                     saved = time.monotonic()
 
-    def _check_loss(self, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
-            raise UsageError(
-                f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {step + 1}", path=self.folder,
-                remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
-            )  # fmt: skip
+    def _part_ways(self) -> None:
+        """Give each process dropout masks of its own, where there are several, at the start of an epoch."""
+        if distributed.size() > 1 and self.progress.step == 0:
+            sequence = np.random.SeedSequence([self.settings.seed, self.progress.epoch, distributed.rank()])
+            torch.manual_seed(int(sequence.generate_state(1)[0]))
+
+    def _lost(self, what: str) -> UsageError:
+        return UsageError(
+            what, path=self.folder,
+            remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
+        )  # fmt: skip
 
     def _read(self, step: tuple[int, Rows]) -> tuple[int, Rows, Tensor]:
-        return *step, self.training.inputs.read(step[1], augmentation_seed=self._seed_of_step(step[0]))
+        own = step[1][distributed.share(len(step[1]))]
+        return *step, self.training.inputs.read(own, augmentation_seed=self._seed_of_step(step[0]))
 
     def _train_step(self, step: int, rows: Rows, inputs: Tensor) -> float:
         targets = self.training.targets.read(rows)
@@ -157,17 +161,19 @@ class Trainer:
             words, targets, weights = words[labels.to(self.device)], targets[:, labels], weights.to(self.device)
             known = None if known is None else known[:, labels]
         self.optimizer.zero_grad(set_to_none=True)
-        value = 0.0
-        for part in np.array_split(np.arange(len(rows)), min(self.settings.accumulate, len(rows))):
-            truth = targets[part].to(self.device)
-            sure = None if known is None else known[part].to(self.device)
+        value = torch.zeros((), dtype=torch.float64)
+        own = distributed.share(len(rows))
+        for part in np.array_split(np.arange(len(own)), min(self.settings.accumulate, len(own))):
+            truth = targets[own[part]].to(self.device)
+            sure = None if known is None else known[own[part]].to(self.device)
             cost = self._cost(truth, sure, weights, len(part) / len(rows))
             value += backward_in_chunks(
                 self.module, inputs[part].to(self.device), words, cost, dtype=self.dtype, scale=self.scaler.scale
             )
-        if math.isfinite(value):  # weights stay as they were when the loss is lost
+        loss = distributed.add_up_gradients(self.module.parameters(), value)
+        if math.isfinite(loss):  # weights stay as they were when the loss is lost
             self._update()
-        return value
+        return loss
 
     def _cost(
         self, targets: Tensor, known: Tensor | None, weights: Tensor | None, share: float
@@ -230,25 +236,17 @@ class Trainer:
         rows = self.validation.rows
         scores, truth = self.score(self.measured_embeddings), self.validation.targets.read(rows).numpy() > 0
         if not np.isfinite(scores).all():
-            raise UsageError(
-                f"scores are no longer numbers in epoch {self.progress.epoch + 1}", path=self.folder,
-                remedy="The last good checkpoint is kept; lower --learning-rate and start over with --force.",
-            )  # fmt: skip
+            raise self._lost(f"scores are no longer numbers in epoch {self.progress.epoch + 1}")
         known = self.validation.targets.known(rows)
         return self.objective.measure(scores, truth, None if known is None else known.numpy())
 
-    @torch.no_grad()
     def score(self, label_embeddings: Tensor | None) -> NDArray[np.float32]:
         """Logits (I,L) of the validation images for these labels, with the averaged weights."""
         assert self.validation is not None
         self.average.eval()
-        rows = self.validation.rows
-        pieces = [rows[i : i + self.settings.batch_size] for i in range(0, len(rows), self.settings.batch_size)]
         averaged: Any = self.average.module
-        score = averaged.for_inference(None if label_embeddings is None else label_embeddings.to(self.device))
-        logits = [score(self.validation.inputs.read(piece).to(self.device)).float().cpu() for piece in pieces]
-        numbers: NDArray[np.float32] = torch.cat(logits).numpy()
-        return numbers
+        words = None if label_embeddings is None else label_embeddings.to(self.device)
+        return logits_of(averaged, self.validation, words, self.device)
 
     def _order(self) -> Rows:
         generator = np.random.default_rng([self.settings.seed, self.progress.epoch])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsmld import console, files
+from zsmld import console, distributed, files
 from zsmld.evaluation import ScoreTable
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
@@ -74,7 +74,7 @@ def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> 
         told = f"{truth.labels} seen labels are too few to hold some out: decoder and linear path in equal parts"
         return Plan(job.settings.epochs, 0.5, 1.0, 0.0, None, told)
     path = job.folder / run_folder.REHEARSALS
-    done: list[dict[str, Any]] = files.read_json(path) if path.exists() else []
+    done: list[dict[str, Any]] = distributed.from_first(lambda: files.read_json(path) if path.exists() else [])
     for number, each in enumerate(rounds(job.dataset, truth.labels, job.settings.rehearsals)):
         if number < len(done):
             continue
@@ -93,7 +93,7 @@ def _rehearsal(
     folder = run_folder.rehearsal_folder(job.folder, number)
     part = job.rehearsal(each.rows, each.held_out, tuple(job.seen[at] for at in each.shown), folder)
     model, trainer = new_trainer(part, objective)
-    if (folder / CHECKPOINT).exists():
+    if distributed.from_first((folder / CHECKPOINT).exists):
         trainer.restore()
     trainer.take(trainer.fit())
     assert trainer.measured_embeddings is not None
@@ -102,11 +102,12 @@ def _rehearsal(
     sure = job.measured_targets.known(each.held_out)
     known = None if sure is None else sure.numpy()
     counted = np.broadcast_to(trained_on, truth.shape) if known is None else known & trained_on
-    scale, shift = _probable(decoder, truth, counted)
+    scale, shift = distributed.from_first(lambda: _probable(decoder, truth, counted))
     problem = problem_of(job, model.backbone, trainer.training.inputs)
     # Tokens of a backbone that was trained along are this rehearsal's own: nothing else can be measured on them.
-    choice = choose(PATH, problem, [each] if job.settings.train_backbone else [])
-    linear = _linear(problem, each, choice)
+    given = [each] if job.settings.train_backbone else []
+    choice = distributed.from_first(lambda: choose(PATH, problem, given))
+    linear = distributed.from_first(lambda: _linear(problem, each, choice))
     gates = []
     for gate in GATES:
         scores = ((1 - gate) * linear + gate * (scale * decoder + shift)).astype(np.float32)
@@ -115,7 +116,7 @@ def _rehearsal(
         if calibrated is not None and number == 0:
             entry["calibration"] = calibrated(ScoreTable(job.seen, trained_on, scores, truth, known))
         gates.append(entry)
-    run_folder.clear_rehearsal(folder)
+    distributed.from_first(lambda: run_folder.clear_rehearsal(folder))
     return {
         "epoch": trainer.progress.best_epoch + 1, "scale": scale, "shift": shift, "gates": gates,
         "linear_path": {"settings": choice.settings, "unseen_map": list(choice.figures)},

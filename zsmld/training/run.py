@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zsmld import config, console, files
+from zsmld import config, console, distributed, files
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import CALIBRATION, RECORD, save_model
 from zsmld.labels.embeddings import LabelEmbeddings
@@ -38,6 +38,11 @@ def train(
         if embeddings is not None and table is None:
             values["embeddings"] = embeddings
         settings = config.build(TrainSettings, values)
+    with distributed.together(settings.device):
+        return _train(settings, table)
+
+
+def _train(settings: TrainSettings, table: LabelEmbeddings | None) -> Path:
     job = prepare(settings, table)
     if settings.calibrate:
         calibrate.check_possible(job)
@@ -47,6 +52,7 @@ def train(
     if settings.resume and run_folder.is_finished(job.folder):
         console.info(f"{job.folder} is finished, nothing to resume")
         return job.folder
+    console.info(settings.told_recipe())
     with files.locked(job.folder):
         return _run(job)
 
@@ -54,7 +60,8 @@ def train(
 def _run(job: Job) -> Path:
     settings, folder, vectors = job.settings, job.folder, job.seen_vectors()
     files.remove_leftovers(folder)
-    resuming = settings.resume and any((folder / name).exists() for name in (RECORD, CHECKPOINT))
+    begun = distributed.from_first(lambda: any((folder / name).exists() for name in (RECORD, CHECKPOINT)))
+    resuming = settings.resume and begun
     described = run_folder.describe_run(
         settings,
         {
@@ -71,7 +78,7 @@ def _run(job: Job) -> Path:
     else:
         inputs_of(job, new_backbone(job))
     if not resuming:
-        run_folder.start_over(folder)
+        distributed.from_first(lambda: run_folder.start_over(folder))
         files.write_json(folder / RECORD, described)
     if settings.method == "decoder":
         model, about = _decoder(job)
@@ -97,7 +104,7 @@ def _decoder(job: Job) -> tuple[ZeroShotModel, dict[str, str]]:
 def _trained(job: Job) -> tuple[ZeroShotModel, Trainer]:
     """A model with the weights that its training chose, from where a run that was cut had come."""
     model, trainer = new_trainer(job)
-    if (job.folder / CHECKPOINT).exists():
+    if distributed.from_first((job.folder / CHECKPOINT).exists):
         trainer.restore()
         console.info(f"resumed in epoch {trainer.progress.epoch + 1}, step {trainer.progress.step + 1}")
     trainer.take(trainer.fit())

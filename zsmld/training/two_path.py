@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zsmld import console, files
+from zsmld import console, distributed, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import CALIBRATION
@@ -61,10 +62,10 @@ def _linear(job: Job) -> tuple[ZeroShotModel, dict[str, str]]:
     method = METHODS.get(job.settings.method, PATH)
     backbone = new_backbone(job)
     problem = problem_of(job, backbone, inputs_of(job, backbone))
-    choice = choose(method, problem)
+    choice = distributed.from_first(lambda: choose(method, problem))
     if job.settings.calibrate:
         files.write_json(job.folder / CALIBRATION, calibrate.of_scores(_rehearsed(job, problem, method, choice)))
-    path, _ = fit_path(problem, method, choice)
+    path, _ = distributed.from_first(lambda: fit_path(problem, method, choice))
     about = {"hyper-parameters": _told(choice), "on held-out seen labels": _compared(problem, method, choice)}
     return ZeroShotModel(backbone, TwoPathHead(path)), about
 
@@ -98,7 +99,7 @@ def _both(job: Job, trained: Trained) -> tuple[ZeroShotModel, dict[str, str]]:
         backbone = new_backbone(job)
         inputs = inputs_of(job, backbone)
     problem = common.problem_of(job, backbone, inputs)
-    path, choice = fit_path(problem, PATH, plan.choice)
+    path, choice = distributed.from_first(lambda: fit_path(problem, PATH, plan.choice))
     if not settings.train_backbone:
         about["on held-out seen labels"] = _compared(problem, PATH, choice)
     head = TwoPathHead(path, decoder, gate=plan.gate, scale=plan.scale, shift=plan.shift)
@@ -130,7 +131,7 @@ def _compared(problem: Problem, method: Method, choice: Choice) -> str:
     told = f"mAP {choice.figure:.3f}"
     for name in _RIVALS:
         if METHODS[name] is not method:
-            rival = choose(METHODS[name], problem)
+            rival = distributed.from_first(partial(choose, METHODS[name], problem))
             told += f", {METHODS[name].name} {rival.figure or 0:.3f}"
             if rival.beats(choice):
                 console.info(f"--method {name} is better on held-out seen labels: {rival.figure:.3f}")
