@@ -1,6 +1,7 @@
 """The default method and the linear ones: rehearsed on held-out seen labels, resumable, and blind to test records."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 import zsmld
 from zsmld.decoder.model_folder import load_model
 from zsmld.decoder.two_path import TwoPathHead
-from zsmld.errors import UsageError
+from zsmld.errors import InputError, UsageError
 from zsmld.evaluation.compare import compare
 from zsmld.settings import CompareSettings
 from zsmld.training import rehearsal
@@ -238,3 +239,64 @@ def test_the_final_training_uses_all_images_that_are_not_declared_for_validation
     assert "| training images | 90 |" in (run / "README.md").read_text()
     assert json.loads((run / "rehearsals.json").read_text())[0]["images"] == 30
     assert torch.isfinite(load_model(run).model.head.linear.scale)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head: head.update(linear=None),
+        lambda head: head.update(linear=[1]),
+        lambda head: head.pop("decoder"),
+        lambda head: head.update(decoder={"in_features": 4}),
+        lambda head: head["linear"].pop("seen_labels"),
+        lambda head: head["linear"].update(in_features=7),
+        lambda head: head["linear"].update(in_features=-7),
+        lambda head: head["linear"].update(seen_labels="many"),
+        lambda head: head["linear"].update(label_features=5),
+        lambda head: head["linear"].update(bilinear=False, convex=False),
+        lambda head: head["linear"].update(bilinear=False),
+        lambda head: head["linear"].update(standardised=False),
+        lambda head: head["linear"].update(depth=3),
+    ],
+)
+def test_a_description_that_fits_no_linear_head_is_told(linear_run, change):
+    config = json.loads((linear_run / "config.json").read_text())
+    change(config["head"])
+    (linear_run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config\.json: (describes no model|the weights do not fit)"):
+        load_model(linear_run)
+
+
+@pytest.fixture(scope="module")
+def trained_linear_run(tmp_path_factory):
+    """Trained once, for tests that spoil a copy of it."""
+    folder = tmp_path_factory.mktemp("linear")
+    draw = np.random.default_rng(0)
+    lines = []
+    for number in range(40):
+        Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+        lines.append({"image": f"{number}.png", "labels": [SEEN[number % 4]], "split": "train"})
+    write(folder, lines)
+    (folder / "seen.txt").write_text("\n".join(SEEN[:4]))
+    (folder / "vectors.txt").write_text(
+        "".join(f"{x.replace(' ', '_')} {i} 1 {i * i}\n" for i, x in enumerate(SEEN[:4]))
+    )
+    table = zsmld.embed_labels(SEEN[:4], source=str(folder / "vectors.txt"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZSMLD_CACHE", str(folder / "cache"))
+        patch.chdir(folder)
+        return zsmld.train(**SETTINGS, method="linear", embeddings=table).resolve()
+
+
+@pytest.fixture
+def linear_run(trained_linear_run, tmp_path):
+    return Path(shutil.copytree(trained_linear_run, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "[{}]", '[{"epoch": 1, "gates": []}]', "not JSON"])
+def test_a_spoilt_record_of_rehearsals_is_told(workspace, text):
+    run = zsmld.train(**SETTINGS, run="one")
+    (run / "config.json").unlink()
+    (run / "rehearsals.json").write_text(text)
+    with pytest.raises(InputError, match=r"rehearsals\.json: .*--force"):
+        zsmld.train(**SETTINGS, run="one", resume=True)

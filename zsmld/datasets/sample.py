@@ -55,6 +55,7 @@ epochs = 5
 batch_size = 32
 learning_rate = 3e-3
 gamma_negative = 2
+rehearsals = 1
 """
 
 

@@ -90,7 +90,7 @@ def save_model(
     digest = write_tensors(folder / WEIGHTS, arrays, {"format": str(FORMAT_VERSION)})
     if labels is not None:
         labels.save(folder / LABELS, force=True)
-    files.write_text(folder / CARD, _card(seen, labels, about))
+    files.write_text(folder / CARD, _card(model.head, seen, labels, about))
     config = {
         "format_version": FORMAT_VERSION,
         "zsmld_version": __version__,
@@ -182,8 +182,13 @@ def _checked_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _card(seen: tuple[str, ...], labels: LabelEmbeddings | None, about: dict[str, str]) -> str:
-    rows = "\n".join(f"| {name} | {value} |" for name, value in about.items())
+def _card(
+    head: MLDecoder | TwoPathHead, seen: tuple[str, ...], labels: LabelEmbeddings | None, about: dict[str, str]
+) -> str:
+    name = "An ML-Decoder head"
+    if isinstance(head, TwoPathHead):
+        name = "A linear head" if head.decoder is None else "An ML-Decoder head beside a linear one"
+    rows = "\n".join(f"| {key} | {value} |" for key, value in about.items())
     kind = "in zero-shot mode: it scores photographs for any words that have a vector in its label space"
     task, tag, space, words = "zero-shot-image-classification", "zero-shot", "", " --labels words.txt"
     if labels is None:
@@ -198,7 +203,7 @@ tags: [{tag}, multi-label, ml-decoder]
 ---
 # A zsmld model
 
-An ML-Decoder head {kind}.
+{name} {kind}.
 
 | | |
 |---|---|

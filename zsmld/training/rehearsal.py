@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from zsmld import console, distributed, files
+from zsmld.errors import InputError
 from zsmld.evaluation import ScoreTable
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
@@ -74,7 +76,7 @@ def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> 
         told = f"{truth.labels} seen labels are too few to hold some out: decoder and linear path in equal parts"
         return Plan(job.settings.epochs, 0.5, 1.0, 0.0, None, told)
     path = job.folder / run_folder.REHEARSALS
-    done: list[dict[str, Any]] = distributed.from_first(lambda: files.read_json(path) if path.exists() else [])
+    done = distributed.from_first(lambda: _read(path) if path.exists() else [])
     for number, each in enumerate(rounds(job.dataset, truth.labels, job.settings.rehearsals)):
         if number < len(done):
             continue
@@ -82,6 +84,18 @@ def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> 
         done.append(_rehearsal(job, number, each, problem_of, calibrated))
         files.write_json(path, done)
     return _plan(done)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """What a run that was cut has measured so far."""
+    try:
+        done: list[dict[str, Any]] = files.read_json(path)
+        if not done:
+            raise ValueError("is empty")
+        _plan(done)
+    except (InputError, KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+        raise InputError("is no record of rehearsals", path=path, remedy="Start over with --force.") from error
+    return done
 
 
 def _rehearsal(
@@ -164,6 +178,6 @@ def _plan(done: list[dict[str, Any]]) -> Plan:
         scale=float(np.mean([each["scale"] for each in done])),
         shift=float(np.mean([each["shift"] for each in done])),
         choice=Choice(linear["settings"], tuple(linear["unseen_map"])),
-        told=f"mAP of {len(done)} rehearsals: {told}",
+        told=f"mAP, mean of rehearsals ({len(done)}): {told}",
         calibration=first["gates"][best].get("calibration"),
     )

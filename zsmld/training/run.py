@@ -126,4 +126,5 @@ def _finish(job: Job, model: ZeroShotModel, about: dict[str, str]) -> None:
     # A control is not what eval and predict should take unasked; nor is a run that was put elsewhere.
     if not job.settings.control and job.folder.parent.resolve() == job.settings.runs.resolve():
         files.point_latest(job.folder.parent / run_folder.LATEST, job.folder)
-    console.info(f"finished: {job.folder}" + "".join(f"; {name} {value}" for name, value in about.items()))
+    for line in (f"finished: {job.folder}", *(f"  {name}: {value}" for name, value in about.items())):
+        console.info(line)
