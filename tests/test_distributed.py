@@ -152,6 +152,11 @@ def test_a_run_that_was_cut_goes_on(workspace):
     script.write_text(KILLED)
     two(str(script), "train", *flags, "--run", "cut", code=1)
     assert not Path("cut/config.json").exists() and Path("cut/checkpoint.safetensors").exists()
+    alone = subprocess.run(
+        [sys.executable, "-m", "zsmld", "train", *flags, "--run", "cut", "--resume"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert alone.returncode == 3 and "it is of 2 processes, not of 1" in alone.stderr
     two("-m", "zsmld", "train", *flags, "--run", "cut", "--resume")
     assert Path("cut/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 

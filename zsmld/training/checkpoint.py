@@ -86,9 +86,11 @@ def restore_random_states(states: Mapping[str, Tensor]) -> None:
     """Put back what `random_states` took in this process.
 
     Raises:
-        KeyError: there were fewer processes.
+        ValueError: there were fewer processes, or more.
     """
-    rank = distributed.rank()
+    rank, size = distributed.rank(), sum(name.startswith("cpu.") for name in states)
+    if size != distributed.size():
+        raise ValueError(f"it is of {size} processes, not of {distributed.size()}")
     torch.set_rng_state(states[f"cpu.{rank}"])
     if f"cuda.{rank}" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states[f"cuda.{rank}"])
