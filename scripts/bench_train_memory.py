@@ -61,6 +61,7 @@ def train(folder: Path, count: int, name: str) -> int:
         folder, "train", "--annotations", "annotations.jsonl", "--seen", "seen.txt", "--run", f"runs/{name}",
         "--backbone", "timm:test_efficientnet", "--backbone-arg", "output_stride=8", "--backbone-weights", "random",
         "--image-size", str(SIDE), "--width", "16", "--heads", "2", "--feed-forward", "16", "--epochs", "1", "--quiet",
+        "--method", "decoder",
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use; makes `coloured` importable."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
+sys.path.insert(0, str(Path(__file__).parent))
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from coloured import draw_workspace
 from safetensors.numpy import load_file
 
 import zsmld
@@ -42,28 +41,10 @@ sys.exit(run(sys.argv[1:]))
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """Photographs of two of fifteen colours, two of them the same to the byte; the vector of a label is its colour."""
-    draw = np.random.default_rng(0)
-    colours = draw.integers(0, 256, size=(len(LABELS), 3))
-    lines = []
-    for number in range(130):
-        one, other = draw.choice(len(LABELS), size=2, replace=False)
-        pixels = np.empty((16, 16, 3), dtype=np.uint8)
-        pixels[:, :8], pixels[:, 8:] = colours[one], colours[other]
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        split = "train" if number < 100 else "test"
-        lines.append({"image": f"{number}.png", "labels": [LABELS[one], LABELS[other]], "split": split})
-    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
-    (tmp_path / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "seen.txt").write_text("\n".join(SEEN))
-    (tmp_path / "unseen.txt").write_text("\n".join(UNSEEN))
-    rows = [
-        f"{label.replace(' ', '_')} {' '.join(f'{x / 255:.4f}' for x in [*colour, 99])}"
-        for label, colour in zip(LABELS, colours, strict=True)
-    ]
-    (tmp_path / "vectors.txt").write_text("\n".join(rows) + "\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
-    zsmld.embed_labels(LABELS, source="vectors.txt").save("embeddings.safetensors")
+    draw_workspace(tmp_path, LABELS, len(SEEN), 130, lambda number: "train" if number < 100 else "test")
+    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
     return tmp_path
 
 

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from coloured import draw_workspace
 
 import zsmld
 from zsmld.decoder.model_folder import load_model
@@ -22,27 +21,9 @@ SETTINGS = {
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """Photographs of two of fourteen colours; the vector of a label is its colour."""
-    draw = np.random.default_rng(0)
-    colours = draw.integers(0, 256, size=(len(LABELS), 3))
-    lines = []
-    for number in range(160):
-        one, other = draw.choice(len(LABELS), size=2, replace=False)
-        pixels = np.empty((16, 16, 3), dtype=np.uint8)
-        pixels[:, :8], pixels[:, 8:] = colours[one], colours[other]
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        split = ("train", "train", "val", "test")[number % 4]
-        lines.append({"image": f"{number}.png", "labels": [LABELS[one], LABELS[other]], "split": split})
-    (tmp_path / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "seen.txt").write_text("\n".join(LABELS[:12]))
-    (tmp_path / "unseen.txt").write_text("\n".join(LABELS[12:]))
-    rows = [
-        f"{label.replace(' ', '_')} {' '.join(f'{x / 255:.4f}' for x in [*colour, 99])}"
-        for label, colour in zip(LABELS, colours, strict=True)
-    ]
-    (tmp_path / "vectors.txt").write_text("\n".join(rows) + "\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
-    zsmld.embed_labels(LABELS, source="vectors.txt").save("embeddings.safetensors")
+    draw_workspace(tmp_path, LABELS, 12, 160, lambda number: ("train", "train", "val", "test")[number % 4])
     return tmp_path
 
 

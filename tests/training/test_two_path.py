@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from coloured import draw_workspace, write_lines
 from PIL import Image
 
 import zsmld
@@ -33,36 +34,15 @@ LINEAR = ("linear", "eszsl", "conse", "fast0tag")
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """Photographs of two of fifteen colours, in series of four; the vector of a label is its colour."""
-    draw = np.random.default_rng(0)
-    colours = draw.integers(0, 256, size=(len(LABELS), 3))
-    lines = []
-    for number in range(160):
-        one, other = draw.choice(len(LABELS), size=2, replace=False)
-        pixels = np.empty((16, 16, 3), dtype=np.uint8)
-        pixels[:, :8], pixels[:, 8:] = colours[one], colours[other]
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-        split = "train" if number < 120 else "test"
-        group = f"series {number // 4}"
-        line = {"image": f"{number}.png", "labels": [LABELS[one], LABELS[other]], "split": split, "group": group}
-        lines.append(line)
-    write(tmp_path, lines)
-    (tmp_path / "seen.txt").write_text("\n".join(SEEN))
-    (tmp_path / "unseen.txt").write_text("\n".join(UNSEEN))
-    rows = [
-        f"{label.replace(' ', '_')} {' '.join(f'{x / 255:.4f}' for x in [*colour, 99])}"
-        for label, colour in zip(LABELS, colours, strict=True)
-    ]
-    (tmp_path / "vectors.txt").write_text("\n".join(rows) + "\n")
     monkeypatch.setattr("zsmld.linear.choice.ROUNDS", 2)
     monkeypatch.setattr("zsmld.linear.fast0tag._STEPS", 40)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
-    zsmld.embed_labels(LABELS, source="vectors.txt").save("embeddings.safetensors")
+    draw_workspace(
+        tmp_path, LABELS, len(SEEN), 160, lambda number: "train" if number < 120 else "test",
+        lambda number: f"series {number // 4}",
+    )  # fmt: skip
     return tmp_path
-
-
-def write(folder, lines):
-    (folder / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read(folder):
@@ -122,7 +102,7 @@ def test_test_records_and_unseen_labels_have_no_say_in_the_weights(workspace, me
     for line in read(workspace):
         line["labels"] = list(SEEN) if line["split"] == "test" else [x for x in line["labels"] if x in SEEN]
         scrambled.append(line)
-    write(workspace, scrambled)
+    write_lines(workspace, scrambled)
     (workspace / "150.png").unlink()  # a test photograph is not even looked for
     after = zsmld.train(**SETTINGS, method=method, run="after", calibrate=True)
     for name in ("model.safetensors", "calibration.json"):
@@ -234,7 +214,7 @@ def test_the_final_training_uses_all_images_that_are_not_declared_for_validation
     lines = read(workspace)
     for number, line in enumerate(lines[:120]):
         line["split"] = "val" if number % 4 == 0 else "train"
-    write(workspace, lines)
+    write_lines(workspace, lines)
     run = zsmld.train(**SETTINGS | {"train_backbone": True}, run="declared")
     assert "| training images | 90 |" in (run / "README.md").read_text()
     assert json.loads((run / "rehearsals.json").read_text())[0]["images"] == 30
@@ -276,7 +256,7 @@ def trained_linear_run(tmp_path_factory):
     for number in range(40):
         Image.fromarray(draw.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
         lines.append({"image": f"{number}.png", "labels": [SEEN[number % 4]], "split": "train"})
-    write(folder, lines)
+    write_lines(folder, lines)
     (folder / "seen.txt").write_text("\n".join(SEEN[:4]))
     (folder / "vectors.txt").write_text(
         "".join(f"{x.replace(' ', '_')} {i} 1 {i * i}\n" for i, x in enumerate(SEEN[:4]))

@@ -23,7 +23,7 @@ from zsmld.linear.problem import Problem, Rows
 ROUNDS = 8
 _FEWEST_ROUNDS = 4
 # Choosing takes no more images than this: what it tells apart shows on far fewer.
-_MOST_IMAGES = 20_000
+_MOST_IMAGES = 8_000
 
 
 @dataclass(frozen=True)

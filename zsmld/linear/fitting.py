@@ -86,17 +86,18 @@ def _calibrate(path: LinearPath, problem: Problem, method: Method, choice: Choic
     """Set scale and offsets."""
     vectors = torch.from_numpy(problem.vectors).double()
     everything = np.arange(len(problem.vectors))
-    scores = torch.full(problem.truth.shape, torch.nan, dtype=torch.float64)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(problem.pooled))[:_MOST_IMAGES])
+    scores = torch.full((len(chosen), len(vectors)), torch.nan, dtype=torch.float64)
     for rows, scored in _folds(problem):
-        if len(rows) and len(scored):
+        of_fold = np.isin(chosen, scored)
+        if len(rows) and of_fold.any():
             part = method.fit(problem.part(rows, everything), **choice.settings)
-            scores[scored] = part(torch.from_numpy(problem.pooled[scored]).double(), vectors)
-    rows = np.random.default_rng(0).permutation(len(scores))[:_MOST_IMAGES]
-    known = torch.isfinite(scores[rows])
+            scores[of_fold] = part(torch.from_numpy(problem.pooled[chosen[of_fold]]).double(), vectors)
+    known = torch.isfinite(scores)
     if problem.known is not None:
-        known &= torch.from_numpy(problem.known[rows])
+        known &= torch.from_numpy(problem.known[chosen])
     kin = path.kinship(path.units(vectors)) if path.standardised else None
-    scale, offset, own = fit_logistic(scores[rows].nan_to_num(), torch.from_numpy(problem.truth[rows]), known, kin)
+    scale, offset, own = fit_logistic(scores.nan_to_num(), torch.from_numpy(problem.truth[chosen]), known, kin)
     path.scale.copy_(scale)
     path.offset.copy_(offset)
     if path.standardised:

@@ -81,7 +81,9 @@ def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> 
         if number < len(done):
             continue
         console.info(f"rehearsal {number + 1} of {job.settings.rehearsals}: without {len(each.hidden)} seen labels")
-        done.append(_rehearsal(job, number, each, problem_of, calibrated))
+        # Tokens of a frozen backbone are the same every time: so is what is best on them.
+        known = _choice_of(done[0]) if done and not job.settings.train_backbone else None
+        done.append(_rehearsal(job, number, each, known, problem_of, calibrated))
         files.write_json(path, done)
     return _plan(done)
 
@@ -98,10 +100,16 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return done
 
 
+def _choice_of(entry: dict[str, Any]) -> Choice:
+    """The linear path's hyper-parameters, as a rehearsal wrote them."""
+    linear = entry["linear_path"]
+    return Choice(linear["settings"], tuple(linear["unseen_map"]))
+
+
 def _rehearsal(
-    job: Job, number: int, each: Round, problem_of: ProblemOf, calibrated: Calibrated | None
+    job: Job, number: int, each: Round, choice: Choice | None, problem_of: ProblemOf, calibrated: Calibrated | None
 ) -> dict[str, Any]:
-    """What one rehearsal measured."""
+    """What one rehearsal measured; `choice` is of the linear path, where it is known."""
     trained_on = np.isin(np.arange(len(job.seen)), each.shown)
     objective = Transfer(job.settings, trained_on)
     folder = run_folder.rehearsal_folder(job.folder, number)
@@ -120,8 +128,8 @@ def _rehearsal(
     problem = problem_of(job, model.backbone, trainer.training.inputs)
     # Tokens of a backbone that was trained along are this rehearsal's own: nothing else can be measured on them.
     given = [each] if job.settings.train_backbone else []
-    choice = distributed.from_first(lambda: choose(PATH, problem, given))
-    linear = distributed.from_first(lambda: _linear(problem, each, choice))
+    chosen = choice or distributed.from_first(lambda: choose(PATH, problem, given))
+    linear = distributed.from_first(lambda: _linear(problem, each, chosen))
     gates = []
     for gate in GATES:
         scores = ((1 - gate) * linear + gate * (scale * decoder + shift)).astype(np.float32)
@@ -133,7 +141,7 @@ def _rehearsal(
     distributed.from_first(lambda: run_folder.clear_rehearsal(folder))
     return {
         "epoch": trainer.progress.best_epoch + 1, "scale": scale, "shift": shift, "gates": gates,
-        "linear_path": {"settings": choice.settings, "unseen_map": list(choice.figures)},
+        "linear_path": {"settings": chosen.settings, "unseen_map": list(chosen.figures)},
         "held_out": [job.seen[at] for at in each.hidden], "images": len(each.held_out),
     }  # fmt: skip
 
@@ -171,13 +179,12 @@ def _plan(done: list[dict[str, Any]]) -> Plan:
         for name, at in (("linear path", 0), ("decoder", len(GATES) - 1), (f"gate {GATES[best]:g}", best))
     )
     first = done[0]
-    linear = first["linear_path"]
     return Plan(
         epoch=max(round(float(np.mean([each["epoch"] for each in done]))), 1),
         gate=GATES[best],
         scale=float(np.mean([each["scale"] for each in done])),
         shift=float(np.mean([each["shift"] for each in done])),
-        choice=Choice(linear["settings"], tuple(linear["unseen_map"])),
+        choice=_choice_of(first),
         told=f"mAP, mean of rehearsals ({len(done)}): {told}",
         calibration=first["gates"][best].get("calibration"),
     )
