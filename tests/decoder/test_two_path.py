@@ -153,3 +153,12 @@ def test_a_short_list_ranks_by_both_paths(words):
     assert torch.equal(labels, linear(images[:3]).topk(5).indices)
     with pytest.raises(UsageError, match="a linear path alone"):
         decoder_of(TwoPathHead(fitted("ours")).for_inference(words))
+
+
+def test_it_is_exported_with_any_number_of_images_tokens_and_labels(head, tokens, words):
+    size = {name: torch.export.Dim(name, min=1) for name in ("images", "tokens", "labels")}
+    shapes = ({0: size["images"], 1: size["tokens"]}, {0: size["labels"]})
+    exported = torch.export.export(head, (tokens, words), dynamic_shapes=shapes).module()
+    for images, count, labels in ((2, 3, 2), (7, 49, 500), (1, 9, 1)):
+        other, vocabulary = torch.randn(images, count, C), torch.randn(labels, E)
+        torch.testing.assert_close(exported(other, vocabulary), head(other, vocabulary), atol=1e-5, rtol=1e-5)

@@ -47,7 +47,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
         """(B,N,D) or (1,N,D) queries, (B,T,D) tokens → (B,N,D)."""
-        q = self.split(self.query(queries)).expand(len(tokens), -1, -1, -1)  # (B,H,N,D/H)
+        q = self.split(self.query(queries)).expand(tokens.shape[0], -1, -1, -1)  # (B,H,N,D/H)
         k, v = self.split(self.key(tokens)), self.split(self.value(tokens))  # (B,H,T,D/H)
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)  # (B,H,N,D/H)
@@ -98,7 +98,7 @@ class DecoderLayer(nn.Module):
         """
         q = queries.unsqueeze(0)  # (1,N,D)
         if self.training and self.mask_per_image:
-            q = q.expand(len(tokens), -1, -1)  # (B,N,D)
+            q = q.expand(tokens.shape[0], -1, -1)  # (B,N,D)
         # Where self-attention was, the published layer adds the queries to themselves (LN(2q) in eval); kept,
         # because published weights were trained with it.
         q = self.query_norm(q + self.dropout(q))

@@ -168,7 +168,7 @@ class LinearPath(nn.Module):
         """(L,E) → what their logits are made of; once a vocabulary."""
         units = self.units(label_embeddings)
         if not self.standardised:
-            return LabelWeights(self.scale * units, None, self.offset.expand(len(units)))
+            return LabelWeights(self.scale * units, None, self.offset.expand(units.shape[0]))
         kin = self.kinship(units)
         weights = self._standardised(units, kin)
         offsets = self.offset + kin @ (self.own_offsets - self.offset) - weights @ self.moment_mean * self.scale

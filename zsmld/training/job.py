@@ -104,7 +104,9 @@ def prepare(settings: TrainSettings, table: LabelEmbeddings | None) -> Job:
     if settings.single_label:
         dataset.check_one_each(labels)
     training_rows, validation_rows = split_validation(dataset, settings.validation_fraction, settings.seed, truth)
-    _check_positives(truth[training_rows], settings)
+    # But for the decoder alone, which needs images to choose its epoch on, all are trained on in the end.
+    trained = training_rows if settings.method == "decoder" else np.flatnonzero(~dataset.is_of("val"))
+    _check_positives(truth[trained], settings)
     folder = distributed.from_first(lambda: run_folder.choose_run_folder(settings))
     return Job(settings, labels, table, dataset, training_rows, validation_rows, folder, measured=labels)
 
