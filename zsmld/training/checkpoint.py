@@ -20,6 +20,18 @@ _FORMAT = "2"
 
 
 @dataclass
+class Progress:
+    """Where a run stands; all of it goes into the checkpoint as JSON."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_figure: float = -1.0
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
 class Checkpoint:
     """Named groups of tensors (model, average, best, optimiser, random states) and the small state as JSON values."""
 

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from zsmld.errors import InputError, UsageError
 from zsmld.images.ahead import ahead
 from zsmld.settings import TrainSettings
 from zsmld.training import checkpoint as checkpoints
-from zsmld.training.checkpoint import Checkpoint
+from zsmld.training.checkpoint import Checkpoint, Progress
 from zsmld.training.feeding import Part, Rows, batches, steps_per_epoch
 from zsmld.training.objective import Objective
 from zsmld.training.optimizer import build_optimizer, rising_part, warmed_up_average
@@ -37,18 +36,6 @@ from zsmld.training.validation import logits_of
 
 METRICS_FILE = "metrics.jsonl"
 SECONDS_BETWEEN_CHECKPOINTS = 300.0
-
-
-@dataclass
-class Progress:
-    """Where a run stands; all of it goes into the checkpoint as JSON."""
-
-    epoch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    best_figure: float = -1.0
-    best_epoch: int = -1
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
