@@ -26,6 +26,11 @@ Numbers = NDArray[np.float64]
 class Split:
     """Training and test photographs of one split.
 
+    Args:
+        data: the folder of the photographs, vectors and weights.
+        number: of the split.
+        image_size: what photographs are scaled to, in pixels.
+
     Attributes:
         labels: (L,) seen ones first.
         seen: (L,) true of these.
@@ -33,14 +38,14 @@ class Split:
         groups: (I,) of the training photographs.
     """
 
-    def __init__(self, data: Path, number: str) -> None:
-        self.data, corel = data, data / "corel5k"
+    def __init__(self, data: Path, number: str, image_size: int | None = None) -> None:
+        self.data, self.number, corel = data, number, data / "corel5k"
         folder = corel / "splits" / number
         seen, unseen = (read_vocabulary(folder / f"{part}.txt").labels for part in ("seen", "unseen"))
         self.labels = (*seen, *unseen)
         self.seen = np.arange(len(self.labels)) < len(seen)
         weights = data / "backbones" / "mobilenetv2_100.safetensors"
-        spec = BackboneSpec("timm:mobilenetv2_100", str(weights), {"pad_type": "same"}, (0.5,), (0.5,))
+        spec = BackboneSpec("timm:mobilenetv2_100", str(weights), {"pad_type": "same"}, (0.5,), (0.5,), image_size)
         cache = TokenCache(files.cache_folder(), create_backbone(spec))
         dataset = read_annotations(folder / "annotations.jsonl", corel)
         self.tokens, self.truth = {}, {}

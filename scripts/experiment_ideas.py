@@ -54,6 +54,7 @@ def scores_of(split: Split) -> dict[str, Numbers]:
         | of_directions(problem)
         | of_vectors(problem, split)
         | of_features(problem, x, xt)
+        | of_scales(problem, split, x, xt)
         | of_ensembles(problem, split.groups)
     )
 
@@ -174,6 +175,17 @@ def of_features(problem: Setting, x: Numbers, xt: Numbers) -> dict[str, Numbers]
     scale = 1 / np.sqrt(np.square(problem.x @ matrix).mean())
     whitened = problem.changed(x=problem.x @ matrix * scale, xt=problem.xt @ matrix * scale)
     return found | {"features half whitened": whitened.scores()}
+
+
+def of_scales(problem: Setting, split: Split, x: Numbers, xt: Numbers) -> dict[str, Numbers]:
+    """Tokens of photographs at another size, beside those at 224 pixels."""
+    found = {}
+    for size in (160, 320):
+        other = Split(split.data, split.number, size)
+        both = [np.concatenate([own, other.pooled(name)], axis=1) for name, own in (("train", x), ("test", xt))]
+        own, tested = _whitened(*both)
+        found[f"tokens at {size} and 224 pixels"] = problem.changed(x=own, xt=tested).scores()
+    return found
 
 
 def of_ensembles(problem: Setting, groups: NDArray[Any]) -> dict[str, Numbers]:

@@ -11,7 +11,7 @@ from zsmld.settings import TrainSettings
 @click.command("train")
 @settings_options(TrainSettings)
 def train(settings: TrainSettings) -> None:
-    """Train the decoder on the seen labels.
+    """Train on the seen labels: a decoder, a linear path, and how much of each.
 
     Writes a run folder: the model, its settings and its metrics. runs/latest points at the newest finished one.
     Only records of the splits train and val are read, never a test record.
@@ -20,6 +20,8 @@ def train(settings: TrainSettings) -> None:
     Examples:
       zsmld train --seen seen.txt
       zsmld train --annotations photos.jsonl --seen seen.txt --backbone timm:resnet50 --run runs/resnet
+      zsmld train --seen seen.txt --method linear
+      zsmld train --seen seen.txt --recipe ml-decoder --epochs 20
       zsmld train --seen seen.txt --resume
       zsmld train --annotations photos.jsonl --closed-set
     """

@@ -102,15 +102,15 @@ class TrainSettings(DataSettings, PrecisionSettings):
         section="train", minimum=0,
     )  # fmt: skip
     validation_fraction: float = setting(
-        0.1, "Part of the training images held out to choose the epoch (whole groups where records have one).",
-        section="train", minimum=0, below=1,
+        0.1, "Part of the training images that --method decoder holds out to choose the epoch (whole groups where "
+        "records have one).", section="train", minimum=0, below=1,
     )  # fmt: skip
     patience: int = setting(
         10, "Stop after so many epochs without a better validation figure; 0 never does.", section="train", minimum=0
     )
     calibrate: bool = setting(
-        False, "Train a second time without a fifth of the seen labels, to measure how much higher seen labels are "
-        "scored than unseen ones; eval then gives figures with that taken off, too.", section="train",
+        False, "Measure on a training without a fifth of the seen labels how much higher seen labels are scored than "
+        "unseen ones; eval then gives figures with that taken off, too.", section="train",
     )  # fmt: skip
     train_backbone: bool = setting(
         False, "Train the backbone too, instead of caching its tokens.", section="train", negated="--freeze-backbone"
