@@ -52,7 +52,7 @@ def _train(settings: TrainSettings, table: LabelEmbeddings | None) -> Path:
     if settings.resume and run_folder.is_finished(job.folder):
         console.info(f"{job.folder} is finished, nothing to resume")
         return job.folder
-    console.info(settings.told_recipe())
+    console.info(job.settings.told_recipe())
     with files.locked(job.folder):
         return _run(job)
 
