@@ -1,9 +1,9 @@
-"""Time and memory of the linear path on generated tokens of NUS-WIDE's size.
+"""Time and memory of the linear path on generated tokens and as many labels as NUS-WIDE has.
 
 One process a size: hyper-parameters chosen, the path fitted and calibrated. Peak resident memory is the process's, less
 what it had when the tokens were there.
 
-    python scripts/bench_linear.py [--images 20000,160000] [--channels 960] [--labels 925]
+    python scripts/bench_linear.py [--images 20000] [--channels 960] [--labels 925]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WIDTH = 300
 def main() -> None:
     """Print a row a size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", default="20000,160000")
+    parser.add_argument("--images", default="20000")
     parser.add_argument("--channels", type=int, default=960)
     parser.add_argument("--labels", type=int, default=925)
     parser.add_argument("--one", type=int, help="measure this number of images, in this process")

@@ -21,7 +21,7 @@ from zsmld.linear.problem import Problem, Rows
 
 _FOLDS = 4
 # Images whose out-of-fold scores the scale and the offsets are fitted on.
-_MOST_IMAGES = 20_000
+_MOST_IMAGES = 8_000
 # How firmly the offset of a label with few images is held to that of the others.
 _HOLD = 1e-3
 
