@@ -19,7 +19,8 @@ from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.provenance import Provenance, SourceRecord
 from zsmld.prediction.output import as_csv, as_jsonl, as_table
-from zsmld.prediction.tagging import Prediction, ScoredLabel, find_images
+from zsmld.prediction.results import Prediction, ScoredLabel
+from zsmld.prediction.tagging import find_images
 
 LABELS = ("dog", "sea", "[red]", "=cmd()")
 

@@ -30,7 +30,7 @@ def predict(settings: PredictSettings, images: tuple[str, ...]) -> None:
     """
     from zsmld import files
     from zsmld.prediction.output import FORMATS
-    from zsmld.prediction.tagging import Prediction
+    from zsmld.prediction.results import Prediction
 
     if settings.output is not None:
         files.refuse_overwrite(settings.output, force=settings.force)

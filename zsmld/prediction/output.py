@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from zsmld import files
 from zsmld.console import clean
-from zsmld.prediction.tagging import Prediction
+from zsmld.prediction.results import Prediction
 
 CSV_COLUMNS = ("path", "rank", "label", "score", "error")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,35 +16,15 @@ from zsmld.decoder.scoring import score_files
 from zsmld.decoder.short_list_fit import Calibration
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
-from zsmld.images.opening import ImageError
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
 from zsmld.prediction.classes import classes_among
+from zsmld.prediction.results import Prediction, ScoredLabel
 from zsmld.prediction.short_lists import make_short_list, usable_short_list
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-
-
-@dataclass(frozen=True)
-class ScoredLabel:
-    """A label and the probability that the model gives it, in [0,1], independent of the other labels asked for.
-
-    Of a model whose images have exactly one class, the probabilities of all its classes add up to 1.
-    """
-
-    label: str
-    score: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One photograph: its labels, best first, or why it could not be read."""
-
-    path: Path
-    labels: tuple[ScoredLabel, ...] = ()
-    error: ImageError | None = None
 
 
 class ZeroShotTagger:
