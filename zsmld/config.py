@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from zsmld import files
 from zsmld.errors import InputError, UsageError, nearest
@@ -35,14 +35,14 @@ def setting(
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
     flag: str | None = None,
-    may_be_path: bool = False,
+    may_be_path: bool | Literal["file"] = False,
     complete: str | None = None,
     negated: str | None = None,
 ) -> Any:
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
 
     A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file; so do parts
-    of it (`_placed`). `complete` is what the shell completes its values with, `negated` the flag that switches off what
+    of it (`_placed`). One that may be a "file" means that only as a whole, and no folder. `complete` is what the shell completes its values with, `negated` the flag that switches off what
     is true or false.
     """
     metadata = {
@@ -245,7 +245,7 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
             raise refuse("a path")
         return folder / files.expanded(raw)
     if field.metadata["may_be_path"] and isinstance(raw, str):
-        raw = _placed(raw, folder)
+        raw = _placed(raw, folder, field.metadata["may_be_path"])
     expected, value = _converted(scalar, raw)
     if value is None:
         raise refuse(expected)
@@ -259,9 +259,11 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
     return value
 
 
-def _placed(text: str, folder: Path) -> str:
+def _placed(text: str, folder: Path, kind: bool | Literal["file"]) -> str:
     """`text` with the files of `folder` that it names made whole paths: all of it, or its parts between the signs of
     the `--source` grammar (`FILE::words=FILE,FILE`, `open_clip:MODEL@FILE`)."""
+    if kind == "file":
+        return str(folder / text) if _exists(folder / text) and not (folder / text).is_dir() else text
     if _exists(folder / text):
         return str(folder / text)
     parts = re.split(r"(::(?:\w+=)?|,|@|local-dir:)", text)

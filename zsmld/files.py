@@ -85,17 +85,30 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
 
 @contextmanager
 def growing(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` to write on at its end: a download that may be cut, and goes on where it was. It is no final name.
+    """Open `path` to write on at its end: what may be cut, and goes on where it was. It is no final name.
 
     Raises:
-        EnvironmentFailure: it cannot be written.
+        EnvironmentFailure: it cannot be written, or another process is writing it.
     """
     make_folder(path.parent)
     try:
         with path.open("ab") as stream:
+            _lock(stream, path)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+    except OSError as error:
+        raise unwritable(error, path) from error
+
+
+def cut(path: Path, size: int) -> None:
+    """Take off what stands behind the first `size` bytes of a file that `growing` wrote.
+
+    Raises:
+        EnvironmentFailure: it cannot be written.
+    """
+    try:
+        os.truncate(path, size)
     except OSError as error:
         raise unwritable(error, path) from error
 
@@ -230,13 +243,17 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(error, path) from error
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise EnvironmentFailure(
-                "another zsmld process is writing here", path=folder, remedy="Wait until it has finished."
-            ) from error
+        _lock(stream, folder)
         yield
+
+
+def _lock(stream: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise EnvironmentFailure(
+            "another zsmld process is writing here", path=path, remedy="Wait until it has finished."
+        ) from error
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""Images of a data set, or of a list of files → logits, with a trained model."""
+"""Images of a data set, or photographs → logits, with a trained model."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from zsmld import console, distributed, files
@@ -25,23 +26,43 @@ from zsmld.images.ahead import ahead, batches_ahead
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import Features, GivenTokens
 from zsmld.images.opening import ImageError
+from zsmld.images.photo_index import PhotoIndex
 from zsmld.images.token_cache import TokenCache, TokenStore
+
+# Batches of an index that wait.
+_READ_AHEAD = 2
+Photograph = Path | Image.Image
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """One batch of photographs as tokens.
+
+    Attributes:
+        rows: which photographs of a list, of all that could be read.
+        places: where their tokens are in `tokens`.
+        tokens: (B,T,C), always a whole batch; what is at no place is of blank images. None where none could be read.
+        errors: the photographs of the batch that could not be read, by row.
+    """
+
+    rows: list[int]
+    places: list[int]
+    tokens: Tensor | None
+    errors: Mapping[int, ImageError]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One batch of photographs.
+    """One batch of photographs and labels.
 
     Attributes:
-        rows: which of the given paths.
+        batch: the photographs.
         logits: (n,L) of these; with a short list (n,K) of the best labels, best first.
-        errors: the paths of the batch that could not be read.
         labels: (n,K), which labels these are; None without a short list.
     """
 
-    rows: list[int]
+    batch: TokenBatch
     logits: NDArray[np.float32]
-    errors: dict[int, ImageError]
     labels: NDArray[np.int64] | None = None
 
 
@@ -102,48 +123,88 @@ def token_blocks(
         yield rows, torch.from_numpy(store.read(rows))
 
 
-def score_files(
-    trained: TrainedModel,
-    paths: Sequence[Path],
-    label_embeddings: Tensor | None,
+def photograph_batches(
+    backbone: Backbone,
+    photographs: Sequence[Photograph],
     *,
     batch_size: int,
+    first: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[TokenBatch]:
+    """Batch after batch, in order; what cannot be read is reported with its batch, not raised.
+
+    A photograph's place in its batch is that in the list, whether those before it could be read or not: what comes of
+    it is the same to the last bit.
+
+    Args:
+        backbone: on the device that it is to compute on.
+        photographs: files, or images as they are.
+        batch_size: B.
+        first: the row to begin with.
+        dtype: see `Backbone.encode_filled`.
+    """
+    preprocess = backbone.preprocess
+
+    def decode(photograph: Photograph) -> Tensor | ImageError:
+        try:
+            return preprocess.open(photograph) if isinstance(photograph, Path) else preprocess(photograph)
+        except ImageError as error:
+            return error
+
+    decoding = ahead(decode, itertools.islice(photographs, first, None), count=batch_size)
+    with closing(decoding):
+        for start in range(first, len(photographs), batch_size):
+            decoded = list(itertools.islice(decoding, batch_size))
+            places = [place for place, image in enumerate(decoded) if isinstance(image, Tensor)]
+            errors = {start + at: image for at, image in enumerate(decoded) if isinstance(image, ImageError)}
+            tokens = None
+            if places:
+                blank = torch.zeros(3, backbone.image_size, backbone.image_size)
+                images = [image if isinstance(image, Tensor) else blank for image in decoded]
+                tokens = backbone.encode_filled(images, batch_size, dtype)
+            yield TokenBatch([start + place for place in places], places, tokens, errors)
+
+
+def indexed_batches(index: PhotoIndex, *, batch_size: int, first: int = 0) -> Iterator[TokenBatch]:
+    """`photograph_batches` of an index: its tokens are read while those before them are scored."""
+
+    def read(start: int) -> TokenBatch:
+        block = range(start, min(start + batch_size, len(index)))
+        rows = [row for row in block if row not in index.errors]
+        errors = {row: index.errors[row] for row in block if row in index.errors}
+        if not rows:
+            return TokenBatch([], [], None, errors)
+        tokens = np.zeros((batch_size, *index.shape), dtype=np.float32)
+        places = [row - start for row in rows]
+        tokens[places] = index.read(rows)
+        return TokenBatch(rows, places, torch.from_numpy(tokens), errors)
+
+    with closing(ahead(read, range(first, len(index), batch_size), count=_READ_AHEAD, threads=1)) as batches:
+        yield from batches
+
+
+def score_batches(
+    trained: TrainedModel,
+    batches: Iterable[TokenBatch],
+    label_embeddings: Tensor | None,
+    *,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     short_list: Calibration | None = None,
     top: int = 0,
 ) -> Iterator[Scored]:
-    """Batch after batch, in the order of `paths`; what cannot be read is reported with its batch, not raised.
-
-    With a short list the `top` best labels of each photograph alone.
-    """
+    """Score every batch, with a short list the `top` best labels of each photograph alone."""
     trained.model.to(device)
-    backbone = photographic(trained)
     score = _head(trained, label_embeddings, device, dtype)
     best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
-
-    def decode(path: Path) -> Tensor | ImageError:
-        try:
-            return backbone.preprocess.open(path)
-        except ImageError as error:
-            return error
-
-    decoding = ahead(decode, paths, count=batch_size)
-    with console.progress("scoring", len(paths)) as meter, closing(decoding):
-        for start in range(0, len(paths), batch_size):
-            decoded = dict(enumerate(itertools.islice(decoding, batch_size), start=start))
-            images = {row: image for row, image in decoded.items() if isinstance(image, Tensor)}
-            labels, logits = None, np.empty((0, _columns(trained, label_embeddings)), dtype=np.float32)
-            if images:
-                tokens = backbone.encode_filled(list(images.values()), batch_size, dtype)
-                if best is None:
-                    logits = _numbers(score(tokens))[: len(images)]
-                else:
-                    chosen, scores = best(tokens[: len(images)], top)
-                    labels, logits = chosen.cpu().numpy(), _numbers(scores)
-            meter.advance(len(decoded))
-            errors = {row: error for row, error in decoded.items() if isinstance(error, ImageError)}
-            yield Scored(list(images), logits, errors, labels)
+    for batch in batches:
+        if batch.tokens is None:
+            yield Scored(batch, np.empty((0, _columns(trained, label_embeddings)), dtype=np.float32))
+        elif best is None:
+            yield Scored(batch, _numbers(score(batch.tokens.to(device)))[batch.places])
+        else:
+            chosen, scores = best(batch.tokens.to(device)[batch.places], top)
+            yield Scored(batch, _numbers(scores), chosen.cpu().numpy())
 
 
 def _head(

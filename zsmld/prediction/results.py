@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from zsmld.images.opening import ImageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -65,3 +69,17 @@ class Prediction:
     labels: tuple[ScoredLabel, ...] = ()
     error: ImageError | None = None
     picture: Image.Image | None = field(default=None, compare=False, repr=False)
+
+
+class Predictions(list[Prediction]):
+    """Predictions, which show themselves: a table in a terminal with rich, photographs and heatmaps in a notebook."""
+
+    def __rich__(self) -> Table:
+        from zsmld.prediction.notebook import as_rich_table
+
+        return as_rich_table(self)
+
+    def _repr_html_(self) -> str:
+        from zsmld.prediction.notebook import as_html
+
+        return as_html(self)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import scipy.special
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from zsmld.decoder.model_folder import TrainedModel, load_model
-from zsmld.decoder.scoring import score_files
+from zsmld.decoder.scoring import Photograph, TokenBatch, photograph_batches, photographic, score_batches
 from zsmld.decoder.short_list_fit import Calibration
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
+from zsmld.images.photo_index import PhotoIndex
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
+from zsmld.prediction.asked import Asked
 from zsmld.prediction.classes import classes_among
-from zsmld.prediction.results import Prediction, ScoredLabel
+from zsmld.prediction.explaining import Explainer
+from zsmld.prediction.given import as_photographs
+from zsmld.prediction.results import Prediction, Predictions
+from zsmld.prediction.selection import Selection
 from zsmld.prediction.short_lists import make_short_list, usable_short_list
+from zsmld.tensors import content_digest
+
+BATCH_SIZE = 16
+Words = Vocabulary | Sequence[str] | LabelEmbeddings | None
 
 # Files that a folder is searched for; a file that is named itself is opened whatever it is called.
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -77,7 +87,7 @@ class ZeroShotTagger:
 
     def words(
         self,
-        labels: Vocabulary | Sequence[str] | LabelEmbeddings | None,
+        labels: Words,
         *,
         source: Sources | None = None,
         missing: str = "error",
@@ -106,70 +116,110 @@ class ZeroShotTagger:
 
     def predict(
         self,
-        paths: Sequence[str | Path],
-        labels: Sequence[str] | LabelEmbeddings | None = None,
+        images: Sequence[str | Path | Image.Image | NDArray[np.uint8]],
+        labels: Words = None,
         *,
-        top_k: int = 5,
-        batch_size: int = 16,
+        top_k: int | None = None,
+        threshold: float | str | None = None,
+        explain: bool = False,
+        batch_size: int = BATCH_SIZE,
         short_list: str = "auto",
-    ) -> list[Prediction]:
-        """Tag photographs: one prediction a path, in order.
+    ) -> Predictions:
+        """Tag photographs: one prediction each, in order.
 
         Args:
-            paths: image files.
+            images: files; PIL images; or arrays (h,w,3) of RGB and (h,w) of grey, 8 bits.
             labels: L words, or their embeddings; None for all classes of a closed-set model.
-            top_k: how many labels an image, 0 for all.
+            top_k: how many labels an image, 0 for all; by default 5, and all where a threshold is given.
+            threshold: only labels whose probability reaches it; `auto` for the threshold of each label.
+            explain: look for where each label looked, and for the labels trained on that it is nearest to.
             batch_size: images at a time.
             short_list: whether the best labels are picked by the model's short list: on, off, or auto, which is on
                 from `LARGE` labels on where the model has one.
+
+        Raises:
+            UsageError: a threshold that is none, or an array of another shape.
+            InputError: a word that the model cannot score.
         """
-        given = [Path(path) for path in paths]
-        return list(self.stream(given, labels, top_k=top_k, batch_size=batch_size, short_list=short_list))
+        asked = self.asked(labels, Selection.of(top_k, threshold))
+        photographs, names = as_photographs(images)
+        batches = self.batches(photographs, batch_size=batch_size)
+        found = self.stream(batches, names, asked, explain=explain, short_list=short_list)
+        pictures = (each if isinstance(each, Image.Image) else None for each in photographs)
+        return Predictions(replace(each, picture=picture) for each, picture in zip(found, pictures, strict=True))
+
+    def asked(
+        self, labels: Words, selection: Selection, *, source: Sources | None = None, missing: str = "error"
+    ) -> Asked:
+        """`words`, with what the model says of each."""
+        return Asked.of(self.trained, self.words(labels, source=source, missing=missing), selection)
+
+    def batches(self, photographs: Sequence[Photograph], *, batch_size: int, first: int = 0) -> Iterator[TokenBatch]:
+        """The tokens of photographs, batch after batch, from the row `first` on."""
+        self.trained.model.to(self.device)
+        backbone = photographic(self.trained)
+        return photograph_batches(backbone, photographs, batch_size=batch_size, first=first, dtype=self.dtype)
+
+    def index(self, folder: Path) -> PhotoIndex:
+        """The photographs of an index that was made with the model's backbone.
+
+        Raises:
+            InputError: no index, a damaged one, or that of another backbone.
+        """
+        backbone = photographic(self.trained)
+        shape = backbone.tokens, backbone.channels
+        return PhotoIndex.open(folder, fingerprint=backbone.fingerprint, shape=shape)
+
+    def digest(self) -> str:
+        """What scores depend on, beside the words: the weights, and how probabilities are made of logits."""
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.trained.model.state_dict().items()}
+        return content_digest(weights, {})
 
     def stream(
         self,
-        paths: Sequence[Path],
-        labels: Sequence[str] | LabelEmbeddings | None,
+        batches: Iterable[TokenBatch],
+        names: Sequence[Path],
+        asked: Asked,
         *,
-        top_k: int,
-        batch_size: int,
+        explain: bool = False,
         short_list: str = "auto",
     ) -> Iterator[Prediction]:
-        """`predict`, each batch as soon as it is done."""
-        words = self.words(labels)
-        chosen: slice | list[int] = slice(None)
-        vectors, listed = None, None
-        if isinstance(words, LabelEmbeddings):
-            names, vectors = words.labels, torch.from_numpy(words.vectors)
-            if self.dtype == torch.float32:
-                listed = usable_short_list(self.trained.folder, len(names), top_k, short_list)
-            elif short_list == "on":
-                raise UsageError("a short list is for float32", remedy="Leave --precision or --short-list out.")
-        else:
-            names, chosen = words, [self.trained.seen.index(name) for name in words]
+        """The predictions of tokens, each batch as soon as it is done.
+
+        Args:
+            batches: of `batches`, or of an index.
+            names: of the photographs, by row.
+            asked: what `asked` gave.
+            explain, short_list: see `predict`.
+        """
+        scoring = score_batches(
+            self.trained, batches, asked.vectors, device=self.device, dtype=self.dtype,
+            short_list=self._listed(asked, short_list), top=asked.selection.top_k,
+        )  # fmt: skip
+        explainer = Explainer(self.trained, asked, self.device) if explain else None
+        for scored in scoring:
+            batch, chosen = scored.batch, asked.chosen(scored.logits, scored.labels)
+            found = dict(zip(batch.rows, zip(batch.places, chosen, strict=True), strict=True))
+            for row in sorted([*found, *batch.errors]):
+                if row in batch.errors:
+                    yield Prediction(names[row], error=batch.errors[row])
+                    continue
+                place, labels = found[row]
+                if explainer is not None and batch.tokens is not None:
+                    labels = explainer.explained(labels, batch.tokens[place])
+                yield Prediction(names[row], tuple(labels.values()))
+
+    def _listed(self, asked: Asked, short_list: str) -> Calibration | None:
+        """The short list that is to be used, if any."""
+        if asked.table is None:
             if short_list == "on":
                 self.trained.label_space()  # refuses
-        batches = score_files(
-            self.trained, paths, vectors,
-            batch_size=batch_size, device=self.device, dtype=self.dtype, short_list=listed, top=top_k,
-        )  # fmt: skip
-        for scored in batches:
-            found = dict(zip(scored.rows, range(len(scored.rows)), strict=True))
-            probabilities = self._probabilities(scored.logits)
-            for row in sorted([*found, *scored.errors]):
-                if row in scored.errors:
-                    yield Prediction(paths[row], error=scored.errors[row])
-                    continue
-                at = found[row]
-                own = names if scored.labels is None else tuple(names[label] for label in scored.labels[at])
-                ranked = _ranked(own, scored.logits[at][chosen], probabilities[at][chosen], top_k)
-                yield Prediction(paths[row], ranked)
-
-    def _probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        exact = logits.astype(np.float64)
-        values: NDArray[np.float64]
-        values = scipy.special.softmax(exact, axis=1) if self.trained.single_label else scipy.special.expit(exact)
-        return values
+            return None
+        if self.dtype != torch.float32:
+            if short_list == "on":
+                raise UsageError("a short list is for float32", remedy="Leave --precision or --short-list out.")
+            return None
+        return usable_short_list(self.trained.folder, len(asked.names), asked.selection.top_k, short_list)
 
     def make_short_list(self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings) -> Calibration:
         """Fit and measure a short list for huge vocabularies, and keep it in the model folder.
@@ -182,14 +232,6 @@ class ZeroShotTagger:
             UsageError: too few photographs, or labels.
         """
         return make_short_list(self.trained, paths, torch.from_numpy(self.embed(labels).vectors), self.device)
-
-
-def _ranked(
-    labels: tuple[str, ...], logits: NDArray[np.float32], probabilities: NDArray[np.float64], top_k: int
-) -> tuple[ScoredLabel, ...]:
-    # Stable: labels of equal score stay in the order they were given.
-    order = np.argsort(-logits, kind="stable")[: top_k or len(labels)]
-    return tuple(ScoredLabel(labels[index], float(probabilities[index])) for index in order)
 
 
 def find_images(inputs: Sequence[str]) -> list[Path]:
