@@ -42,8 +42,8 @@ def setting(
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
 
     A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file; so do parts
-    of it (`_placed`). One that may be a "file" means that only as a whole, and no folder. `complete` is what the shell completes its values with, `negated` the flag that switches off what
-    is true or false.
+    of it (`_placed`). One that may be a "file" means that only as a whole, and no folder. `complete` is what the shell
+    completes its values with, `negated` the flag that switches off what is true or false.
     """
     metadata = {
         "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,

@@ -1,8 +1,8 @@
 """What a long run has predicted so far, so that one that is killed can go on: `OUTPUT.partial`.
 
-Its first line says what the run was asked; every further line is the record of a photograph, in order. It is appended to
-batch by batch, and removed once all that was asked for is written. A run that goes on drops a line that was cut, and what
-is no whole batch: so every batch is computed as it would have been.
+Its first line says what the run was asked; every further line is the record of a photograph, in order. It is appended
+to batch by batch, and removed once all that was asked for is written. A run that goes on drops a line that was cut, and
+what is no whole batch: so every batch is computed as it would have been.
 """
 
 from __future__ import annotations

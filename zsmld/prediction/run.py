@@ -1,7 +1,7 @@
 """A whole run of `zsmld predict`: photographs and words in, and everything that was asked for out.
 
-Where files are written, predictions go into a journal first (`journal.py`), and out of it into all that was asked for: so
-a run that is killed goes on, and a file that appears is whole.
+Where files are written, predictions go into a journal first (`journal.py`), and out of it into all that was asked for:
+so a run that is killed goes on, and a file that appears is whole.
 """
 
 from __future__ import annotations

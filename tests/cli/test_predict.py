@@ -1,0 +1,138 @@
+"""Whole runs of `predict`, on a finished run of the workspace: outputs, records of errors, kills, closing lines."""
+
+import csv
+import io
+import json
+import os
+import signal
+import time
+
+import pytest
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def spoilt(workspace):
+    """Photographs of which some cannot be read, and files that are none."""
+    for name, data in {"broken.jpg": b"\xff\xd8\xff", "empty.png": b"", "notes.txt": b"words"}.items():
+        (workspace / "photos" / name).write_bytes(data)
+    return workspace
+
+
+def test_the_closing_line_adds_up(zsmld, spoilt):
+    outcome = zsmld("predict", "photos", "--labels", "any.txt", "--format", "jsonl")
+    assert outcome.code == 4
+    assert "13 files: 10 tagged, 2 failed, 1 skipped" in outcome.stderr.splitlines()
+    assert outcome.errors == ["zsmld: error: 2 of 12 photographs could not be read. See their records."]
+    found = records(outcome.stdout)
+    assert len(found) == 12 and [each["path"] for each in found if "error" in each] == [
+        "photos/broken.jpg", "photos/empty.png"
+    ]  # fmt: skip
+
+
+def test_words_come_from_files_the_command_line_and_standard_input(zsmld):
+    outcome = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--labels", "any.txt", "--format", "jsonl")
+    assert outcome.code == 3 and "'fish' at position 3 is again" in outcome.stderr
+    outcome = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--top-k", "0", "--format", "jsonl")
+    assert {each["label"] for each in records(outcome.stdout)[0]["labels"]} == {"fish", "dog"}
+    assert [each["seen"] for each in records(outcome.stdout)[0]["labels"] if each["label"] == "dog"] == [True]
+    process = zsmld.start("predict", "-", "--labels", "fish,dog", "--format", "jsonl", stdin=-1)
+    out, err = process.communicate("photos/1.jpg\nphotos/absent.jpg\n", timeout=60)
+    assert process.returncode == 4 and "2 files: 1 tagged, 1 failed, 0 skipped" in err
+    assert records(out)[1] == {"path": "photos/absent.jpg", "error": "no such file"}
+
+
+def test_threshold_and_number(zsmld):
+    def given(*more):
+        outcome = zsmld("predict", "photos", "--labels", "labels.txt", "--format", "jsonl", *more)
+        assert outcome.code == 0, outcome.stderr
+        return records(outcome.stdout)
+
+    everything = given("--top-k", "0")
+    middle = sorted(label["score"] for each in everything for label in each["labels"])[30]
+    for more, most in (((), None), (("--top-k", "1"), 1)):
+        for all_labels, some in zip(everything, given("--threshold", str(middle), *more), strict=True):
+            above = [label["label"] for label in all_labels["labels"] if label["score"] >= middle]
+            assert [label["label"] for label in some["labels"]] == above[:most]
+            assert {label["threshold"] for label in some["labels"]} <= {middle}
+    learnt = given("--threshold", "auto")
+    assert all(label["score"] >= label["threshold"] for each in learnt for label in each["labels"])
+
+
+def test_csv_has_the_documented_columns(zsmld, spoilt):
+    outcome = zsmld("predict", "photos", "--labels", "any.txt", "--format", "csv", "--top-k", "1", "--explain")
+    rows = list(csv.DictReader(io.StringIO(outcome.stdout)))
+    assert list(rows[0]) == ["path", "rank", "label", "score", "threshold", "seen", "nearest", "error"]
+    assert len(rows) == 12 and sum(row["error"] != "" for row in rows) == 2
+    assert all(row["nearest"] for row in rows if row["seen"] == "0")
+
+
+def test_an_explanation_says_where_and_near_to_what(zsmld):
+    plain = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--format", "jsonl")
+    told = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--format", "jsonl", "--explain")
+    (before,), (after,) = records(plain.stdout), records(told.stdout)
+    for one, other in zip(before["labels"], after["labels"], strict=True):
+        assert other.items() >= one.items() and "heatmap" not in one
+        assert other["heatmap"]["height"] == other["heatmap"]["width"]
+        assert ("nearest" in other) == (other["label"] == "fish")
+    assert len(next(each for each in after["labels"] if each["label"] == "fish")["nearest"]) == 3
+    table = zsmld("predict", "photos/1.jpg", "--labels", "fish", "--explain")
+    assert "(nearest trained on: " in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threshold", "often"], "neither a number from 0 to 1 nor auto"),
+        (["--dry-run"], "--dry-run is for --xmp"),
+        (["--resume"], "--resume needs a file or folder"),
+        (["--index", "photographs.index"], "--index stands beside photographs"),
+        (["--labels", "wrods.txt"], "no such label file"),
+        (["--output", "labels.txt"], "exists already"),
+        (["--gallery", "photos"], "exists already"),
+        (["--model", "photos"], "holds no finished model"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_line(zsmld, arguments, message):
+    outcome = zsmld("predict", "photos", "--labels", "any.txt", *arguments)
+    assert outcome.code in (2, 3) and len(outcome.errors) == 1 and message in outcome.errors[0]
+    assert outcome.stdout == ""
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_file(zsmld, workspace):
+    names = [f"photos/{number}.jpg" for number in range(10)] * 30
+    (workspace / "list.txt").write_text("\n".join(dict.fromkeys(names)))
+    for copy in range(40):
+        for number in range(10):
+            os.link(workspace / f"photos/{number}.jpg", workspace / f"photos/{number}-{copy}.jpg")
+    asked = ("predict", "photos", "--labels", "labels.txt", "--format", "jsonl", "--batch-size", "4", "--output")
+    assert zsmld(*asked, "whole.jsonl").code == 0
+    journal = workspace / "cut.jsonl.partial"
+    process = zsmld.start(*asked, "cut.jsonl")
+    until = time.monotonic() + 50
+    while time.monotonic() < until and not (journal.exists() and journal.read_bytes().count(b"\n") > 40):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not (workspace / "cut.jsonl").exists()
+
+    refused = zsmld(*asked, "cut.jsonl")
+    assert refused.code == 2 and "Add --resume to go on or --force" in refused.stderr
+    other = zsmld(*asked, "cut.jsonl", "--resume", "--top-k", "1")
+    assert other.code == 2 and "is of a run with other selection" in other.stderr
+    outcome = zsmld(*asked, "cut.jsonl", "--resume")
+    assert outcome.code == 0 and "of 410 photographs are done" in outcome.stderr
+    assert "410 files: 410 tagged, 0 failed, 0 skipped" in outcome.stderr
+    assert (workspace / "cut.jsonl").read_bytes() == (workspace / "whole.jsonl").read_bytes()
+    assert not journal.exists()
+
+
+def test_what_can_be_read_is_the_same_whatever_stands_beside_it(zsmld, spoilt):
+    asked = ("predict", "photos", "--labels", "labels.txt", "--format", "jsonl", "--batch-size", "3")
+    spoilt_too = [line for line in zsmld(*asked).stdout.splitlines() if '"error"' not in line]
+    for name in ("broken.jpg", "empty.png"):
+        (spoilt / "photos" / name).unlink()
+    assert zsmld(*asked).stdout.splitlines() == spoilt_too
