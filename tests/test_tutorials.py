@@ -1,4 +1,4 @@
-"""Every command of the tutorials is run, in order, in a folder as they describe it; installing is what `scripts/test` does."""
+"""Every command of the tutorials is run, in order, in a folder as they describe it; `scripts/test` installs."""
 
 import contextlib
 import io
