@@ -14,34 +14,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from small_tower import count_computed, small_backbone
 
 from zsmld import console, files
 from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images import known_files, token_cache, token_store
-from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.opening import ImageError, open_image
 from zsmld.images.token_cache import TokenCache
-
-
-def small_backbone(seed=0):
-    torch.manual_seed(seed)
-    return create_backbone(BackboneSpec("timm:test_resnet", "random", image_size=64))
-
-
-@pytest.fixture(scope="session")
-def backbone():
-    return small_backbone()
-
-
-@pytest.fixture(scope="session")
-def photographs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    rng = np.random.default_rng(0)
-    paths = [folder / f"{number:02d}.jpg" for number in range(20)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)).resize((40, 30)).save(path)
-    return paths
 
 
 @pytest.fixture
@@ -54,19 +33,6 @@ def quiet():
     console.configure(quiet=True)
     yield
     console.configure()
-
-
-def count_computed(monkeypatch, backbone):
-    """How many images the backbone has been given, as a list of batch sizes that grows."""
-    counts = []
-    encode = type(backbone).encode
-
-    def counted(self, images, batch_size):
-        counts.append(len(images))
-        return encode(self, images, batch_size)
-
-    monkeypatch.setattr(type(backbone), "encode", counted)
-    return counts
 
 
 def shard_files(root):

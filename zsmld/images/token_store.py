@@ -94,6 +94,12 @@ class Shards:
             except OSError as error:
                 raise unwritable(error, path) from error
 
+    def clear(self) -> None:
+        """Remove all of them. The folder's lock must be held."""
+        for path in [*self.folder.glob("*.json"), *self.folder.glob("*.npy")]:
+            if path.stem.isdecimal():
+                self.remove(int(path.stem))
+
     def read_index(self) -> dict[str, Place]:
         """Where each image lies, by its digest; of one that lies twice, the newer place.
 
