@@ -25,6 +25,7 @@ from zsmld.settings import (
     DataConvertSettings,
     EmbedSettings,
     EvalSettings,
+    IndexSettings,
     PredictSettings,
     SampleSettings,
     ShortListSettings,
@@ -40,6 +41,7 @@ SETTINGS = {
     "eval": EvalSettings,
     "compare": CompareSettings,
     "predict": PredictSettings,
+    "index": IndexSettings,
     "short-list": ShortListSettings,
     "sample": SampleSettings,
 }

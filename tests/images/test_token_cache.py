@@ -14,34 +14,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from small_tower import count_computed, small_backbone
 
 from zsmld import console, files
 from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images import known_files, token_cache, token_store
-from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.opening import ImageError, open_image
 from zsmld.images.token_cache import TokenCache
-
-
-def small_backbone(seed=0):
-    torch.manual_seed(seed)
-    return create_backbone(BackboneSpec("timm:test_resnet", "random", image_size=64))
-
-
-@pytest.fixture(scope="session")
-def backbone():
-    return small_backbone()
-
-
-@pytest.fixture(scope="session")
-def photographs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photographs")
-    rng = np.random.default_rng(0)
-    paths = [folder / f"{number:02d}.jpg" for number in range(20)]
-    for path in paths:
-        Image.fromarray(rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)).resize((40, 30)).save(path)
-    return paths
 
 
 @pytest.fixture
@@ -54,19 +33,6 @@ def quiet():
     console.configure(quiet=True)
     yield
     console.configure()
-
-
-def count_computed(monkeypatch, backbone):
-    """How many images the backbone has been given, as a list of batch sizes that grows."""
-    counts = []
-    encode = type(backbone).encode
-
-    def counted(self, images, batch_size):
-        counts.append(len(images))
-        return encode(self, images, batch_size)
-
-    monkeypatch.setattr(type(backbone), "encode", counted)
-    return counts
 
 
 def shard_files(root):
@@ -125,6 +91,14 @@ def test_unchanged_files_are_not_read_again(backbone, own_photographs, tmp_path,
     os.utime(own_photographs[0], ns=(status.st_atime_ns, status.st_mtime_ns))
     cache.fill(own_photographs)
     assert read == [own_photographs[0]]
+
+
+def test_a_file_name_that_is_no_text_is_remembered(backbone, own_photographs, tmp_path, monkeypatch):
+    odd = own_photographs[0].rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
+    cache = TokenCache(tmp_path / "cache", backbone)
+    before = cache.fill([odd]).read([0])
+    monkeypatch.setattr(token_cache, "read_image", None)
+    assert np.array_equal(cache.fill([odd]).read([0]), before)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": [1, 2]}', '{"a": ["x", "y", 3]}', "\udcff"])
@@ -202,7 +176,7 @@ def test_tokens_that_are_no_numbers_are_refused(photographs, tmp_path):
 
 
 def test_shards_are_cut_by_number_and_by_time(backbone, photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr(token_cache, "SHARD_IMAGES", 10)
+    monkeypatch.setattr(token_store, "SHARD_IMAGES", 10)
     store = TokenCache(tmp_path / "a", backbone).fill(photographs, batch_size=4)
     assert len(list((tmp_path / "a").glob("*/*.npy"))) == 3
     monkeypatch.setattr(token_cache, "SECONDS_BETWEEN_SHARDS", 0.0)
@@ -227,7 +201,7 @@ def test_a_flipped_bit_is_found_when_it_is_read(backbone, photographs, tmp_path)
     with pytest.raises(InputError) as caught:
         store.read([3])
     assert str(caught.value).startswith(f"{array}: is damaged: ")
-    assert "Delete its folder" in str(caught.value)
+    assert str(caught.value).endswith("Delete 00000.npy and 00000.json; their tokens are computed again.")
 
 
 def test_a_shard_that_is_cut_short_or_gone_is_refused(backbone, photographs, tmp_path):
@@ -302,6 +276,28 @@ def test_a_failed_write_keeps_what_was_there(backbone, photographs, tmp_path, mo
     assert len(cache.fill(photographs)) == 20
 
 
+def test_a_damaged_shard_is_mended_as_the_message_says(backbone, photographs, tmp_path):
+    cache, store, array, description = filled(tmp_path, backbone, photographs)
+    before = store.read(range(4))
+    description.write_text("{")
+    with pytest.raises(InputError, match=r"Delete 00000.npy and 00000.json") as caught:
+        cache.fill(photographs[:4])
+    assert caught.value.path == description
+    array.unlink()
+    description.unlink()
+    assert np.array_equal(cache.fill(photographs[:4]).read(range(4)), before)
+
+
+def test_a_shard_of_large_images_has_fewer_of_them(backbone, photographs, tmp_path, monkeypatch):
+    """What waits to be written is held in memory."""
+    monkeypatch.setattr(token_store, "SHARD_BYTES", 10 * 4 * 96 * 2 + 1)
+    cache = TokenCache(tmp_path, backbone)
+    cache.fill(photographs, batch_size=5)
+    assert sorted(path.stat().st_size - 128 for path in cache.folder.glob("*.npy")) == [10 * 4 * 96 * 2] * 2
+    monkeypatch.setattr(token_store, "SHARD_BYTES", 1)
+    assert cache.shards.capacity == 1
+
+
 def test_an_interrupted_run_keeps_what_it_computed(backbone, photographs, tmp_path, monkeypatch):
     cache = TokenCache(tmp_path, backbone)
     encode = type(backbone).encode
@@ -364,9 +360,9 @@ def test_what_a_killed_run_left_is_removed(backbone, photographs, tmp_path):
 KILLING = """
 import os, random, signal, sys, time, torch
 from pathlib import Path
-from zsmld.images import token_cache
+from zsmld.images import token_cache, token_store
 from zsmld.images.backbones import BackboneSpec, create_backbone
-token_cache.SHARD_IMAGES = 4
+token_store.SHARD_IMAGES = 4
 torch.manual_seed(0)
 torch.set_num_threads(1)
 backbone = create_backbone(BackboneSpec("timm:test_resnet", "random", image_size=64))

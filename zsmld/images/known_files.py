@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +12,27 @@ from zsmld import files
 from zsmld.errors import EnvironmentFailure, InputError
 
 FILE_NAME = "digests.json"
+# Size in bytes, and time of change in ns.
+State = tuple[int, int]
 _Entry = tuple[int, int, str]
 
 
-@dataclass
-class KnownFiles:
-    """`digests.json` in a cache folder: absolute path → size, time of change in ns, digest of the bytes.
+def state_of(path: str | Path) -> State | None:
+    """What tells a file from what it was before; None where there is none that can be looked at.
 
     The time is that of the inode (ctime): unlike the time of modification it cannot be set, so that files unpacked
     from an archive, which all bear the same date, are told apart from those that they replace.
     """
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a hundred thousand names are no Path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_ctime_ns
+
+
+@dataclass
+class KnownFiles:
+    """`digests.json` in a cache folder: absolute path → its `state_of`, and the digest of the bytes."""
 
     folder: Path
     entries: dict[str, _Entry] = field(default_factory=dict)
@@ -30,18 +43,16 @@ class KnownFiles:
         """Those remembered in `folder`; a missing or damaged list only means that files are read again."""
         return cls(folder, _read(folder / FILE_NAME))
 
-    def digest(self, path: Path) -> tuple[str | None, tuple[int, int] | None]:
+    def digest(self, path: Path) -> tuple[str | None, State | None]:
         """The digest of an unchanged file, else None, and the state of the file to `learn` with."""
-        try:
-            status = path.stat()
-        except (OSError, ValueError):
+        state = state_of(path)
+        if state is None:
             # Told when it is opened.
             return None, None
-        state = status.st_size, status.st_ctime_ns
         entry = self.entries.get(str(path.absolute()))
         return (entry[2] if entry and entry[:2] == state else None), state
 
-    def learn(self, path: Path, state: tuple[int, int], digest: str) -> None:
+    def learn(self, path: Path, state: State, digest: str) -> None:
         """Remember the digest of a file that was in `state` before it was read."""
         name = str(path.absolute())
         self.entries[name] = self.changed[name] = (*state, digest)
@@ -54,7 +65,8 @@ class KnownFiles:
             files.remove_leftovers(self.folder)
             # Another process may have learnt other files meanwhile.
             merged = _read(self.folder / FILE_NAME) | self.changed
-            files.write_text(self.folder / FILE_NAME, files.to_json(merged))
+            # In ASCII: a name that is no UTF-8 holds surrogates, which only escapes can write.
+            files.write_text(self.folder / FILE_NAME, json.dumps(merged))
             self.changed = {}
 
 

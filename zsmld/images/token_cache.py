@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -26,13 +26,12 @@ from zsmld import console, distributed, files
 from zsmld.errors import EnvironmentFailure, InputError
 from zsmld.images.ahead import ahead
 from zsmld.images.backbones import Backbone
-from zsmld.images.known_files import KnownFiles
+from zsmld.images.known_files import KnownFiles, State
 from zsmld.images.opening import ImageError, read_image
 from zsmld.images.token_store import Place, Shards, TokenStore
 
 __all__ = ["TokenCache", "TokenStore"]
 
-SHARD_IMAGES = 1024
 SECONDS_BETWEEN_SHARDS = 60.0
 _SECONDS_BETWEEN_TRIES = 0.5
 
@@ -66,9 +65,9 @@ class TokenCache:
             InputError: a shard is damaged or of another backbone, or the backbone gives no finite tokens.
             EnvironmentFailure: the disk is full, or the folder is read-only.
         """
-        with _turn(self.folder):
+        with turn(self.folder):
             distributed.from_first(self.shards.remove_leftovers)
-            filling = _Filling(self.shards, self.backbone, KnownFiles.of(self.root), batch_size)
+            filling = Filling(self.shards, self.backbone, KnownFiles.of(self.root), batch_size)
             try:
                 take = filling.take if distributed.size() == 1 else filling.take_together
                 digests, errors = take(paths)
@@ -95,18 +94,32 @@ class _Read:
     """
 
     digest: str
-    state: tuple[int, int] | None = None
+    state: State | None = None
     image: Tensor | None = None
 
 
+class FileMemory(Protocol):
+    """What remembers which bytes files held: `KnownFiles`, or the manifest of an index."""
+
+    def digest(self, path: Path) -> tuple[str | None, State | None]:
+        """The digest of an unchanged file, else None; and the state of the file, None where there is none."""
+
+    def learn(self, path: Path, state: State, digest: str) -> None:
+        """Remember what a file held that was in `state` before it was read."""
+
+    def save(self) -> None:
+        """Write what was learnt."""
+
+
 @dataclass
-class _Filling:
+class Filling:
     """One run over a list of files: decoding threads in front, the backbone behind, shards at the end."""
 
     shards: Shards
     backbone: Backbone
-    known: KnownFiles
+    known: FileMemory
     batch_size: int
+    learnt: list[tuple[Path, State, str]] = field(default_factory=list)
     batch: dict[str, tuple[Path, Tensor]] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     tokens: list[NDArray[np.float16]] = field(default_factory=list)
@@ -186,7 +199,7 @@ class _Filling:
 
     def _add(self, path: Path, found: _Read) -> None:
         if found.state is not None:
-            self.known.learn(path, found.state, found.digest)
+            self.learnt.append((path, found.state, found.digest))
         # Asked again: two copies of one photograph may have been decoded side by side.
         if found.image is None or self._is_there(found.digest):
             return
@@ -209,7 +222,7 @@ class _Filling:
         self.digests += self.batch
         self.tokens.append(tokens.numpy())
         self.batch = {}
-        is_full = len(self.digests) + self.batch_size > SHARD_IMAGES
+        is_full = len(self.digests) + self.batch_size > self.shards.capacity
         if is_full or time.monotonic() - self.last_written > SECONDS_BETWEEN_SHARDS:
             self.write()
 
@@ -218,13 +231,21 @@ class _Filling:
         digests, tokens = self.digests, self.tokens
         self.digests, self.tokens = [], []
         if digests:
-            self.places |= self.shards.write(digests, np.concatenate(tokens))
+            self.places |= self.shards.write(digests, (image for batch in tokens for image in batch))
+        # Not before its tokens are there: whoever reads what is known of a file finds these too.
+        waiting = self.learnt
+        self.learnt = []
+        for path, state, digest in waiting:
+            if digest in self.places:
+                self.known.learn(path, state, digest)
+            else:
+                self.learnt.append((path, state, digest))
         self.known.save()
         self.last_written = time.monotonic()
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def turn(folder: Path) -> Iterator[None]:
     """Hold the lock of `folder`; wait for another process that has it."""
     with ExitStack() as stack:
         waiting = False

@@ -10,19 +10,20 @@ from zsmld.settings.common import (
 )  # fmt: skip
 from zsmld.settings.data import DataCheckSettings, DataConvertSettings, SampleSettings
 from zsmld.settings.evaluate import CompareSettings, EvalSettings, MeasureSettings
+from zsmld.settings.index import DEFAULT_INDEX, IndexSettings
 from zsmld.settings.labels import CheckSettings, EmbedSettings
 from zsmld.settings.predict import PredictSettings, ShortListSettings, WordsSettings
 from zsmld.settings.recipes import RECIPES, Recipe
 from zsmld.settings.train import TrainSettings
 
 __all__ = [
-    "ALL_SETTINGS", "DEFAULT_EMBEDDINGS", "DEFAULT_MODEL", "RECIPES", "CheckSettings", "CompareSettings",
-    "DataCheckSettings", "DataConvertSettings", "DataSettings", "DeviceSettings", "EmbedSettings", "EvalSettings",
-    "MeasureSettings", "PrecisionSettings", "PredictSettings", "Recipe", "SampleSettings", "ShortListSettings",
-    "SourceSettings", "TrainSettings", "WordsSettings",
+    "ALL_SETTINGS", "DEFAULT_EMBEDDINGS", "DEFAULT_INDEX", "DEFAULT_MODEL", "RECIPES", "CheckSettings",
+    "CompareSettings", "DataCheckSettings", "DataConvertSettings", "DataSettings", "DeviceSettings", "EmbedSettings",
+    "EvalSettings", "IndexSettings", "MeasureSettings", "PrecisionSettings", "PredictSettings", "Recipe",
+    "SampleSettings", "ShortListSettings", "SourceSettings", "TrainSettings", "WordsSettings",
 ]  # fmt: skip
 
 ALL_SETTINGS = (
     DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, CompareSettings,
-    PredictSettings, ShortListSettings, SampleSettings,
+    PredictSettings, ShortListSettings, IndexSettings, SampleSettings,
 )  # fmt: skip

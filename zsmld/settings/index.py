@@ -1,0 +1,24 @@
+"""What `index` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsmld.config import setting
+from zsmld.settings.common import DEFAULT_MODEL, DeviceSettings
+
+DEFAULT_INDEX = Path("photographs.index")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings(DeviceSettings):
+    """`zsmld index`."""
+
+    index: Path = setting(DEFAULT_INDEX, "Folder of the index.", section="index")
+    model: Path = setting(DEFAULT_MODEL, "Run or model folder whose backbone computes the tokens.", section="predict")
+    batch_size: int = setting(32, "Images at a time.", section="index", minimum=1, below=65_536)
+    force: bool = setting(
+        False, "Make the index anew: forget what it holds, which may be another backbone's, or damaged.",
+        section="index",
+    )  # fmt: skip
