@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from zsmld import console
 from zsmld.config import Workspace
 from zsmld.errors import UsageError
 from zsmld.labels.clip_models import PREFIX
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary
 from zsmld.prediction.tagging import ZeroShotTagger
-from zsmld.prediction.training_free import DEFAULT_CLIP, notice, training_free
+from zsmld.prediction.training_free import DEFAULT_CLIP, tell, training_free
 from zsmld.settings import DEFAULT_MODEL, PredictSettings, WordsSettings
 
 
@@ -34,10 +33,9 @@ def load_tagger(
         raise UsageError("no labels given", remedy="Give --labels FILE, or words with commas between.")
     if settings.source:
         raise UsageError("--source is for models that were trained with vectors", remedy="Leave it out.")
-    tagger = ZeroShotTagger(training_free(name, words, device=settings.device), settings.device, precision)
-    console.info(notice(name))
-    table = tagger.trained.label_space()
-    return tagger, table.select(words.labels)
+    trained = training_free(name, words, device=settings.device)
+    tell(trained)
+    return ZeroShotTagger(trained, settings.device, precision), trained.label_space()
 
 
 def _newest() -> str:
