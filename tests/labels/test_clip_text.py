@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from zsmld import hub
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
-from zsmld.labels import clip_models
+from zsmld.labels import clip_encoding, clip_models
 from zsmld.labels.clip_text import text_tower_digest
 from zsmld.labels.prompt_templates import TEMPLATE_SETS, read_templates
 from zsmld.labels.sources import embed_labels
@@ -119,9 +119,7 @@ def test_prompts_that_are_cut_are_told(clip_folder, capsys):
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
 def test_batches_do_not_change_the_vectors(clip_folder, monkeypatch, at_once):
-    from zsmld.labels import clip_text
-
-    monkeypatch.setattr(clip_text, "PROMPTS_AT_ONCE", at_once)
+    monkeypatch.setattr(clip_encoding, "PROMPTS_AT_ONCE", at_once)
     sizes = []
     encode = torch.nn.Module.__call__
 
@@ -134,7 +132,7 @@ def test_batches_do_not_change_the_vectors(clip_folder, monkeypatch, at_once):
     table = embedded(LABELS, f"open_clip:local-dir:{clip_folder}", templates=TEMPLATES)
     monkeypatch.undo()
     np.testing.assert_allclose(table.vectors, _by_hand(clip_folder, LABELS, TEMPLATES), rtol=0, atol=1e-6)
-    assert sum(sizes) == 9 and max(sizes) <= at_once
+    assert len(sizes) >= 9 / at_once and set(sizes) == {at_once}
 
 
 def test_a_weights_file_and_a_folder_are_one_space(clip_folder, tiny_model):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zsmld.decoder.head import MLDecoder
+from zsmld.decoder.model import Head
 from zsmld.decoder.sequence import as_sequence
+from zsmld.decoder.similarity import SimilarityHead
 from zsmld.decoder.two_path import TwoPathHead
 
 
 @torch.inference_mode()
-def attention_weights(head: MLDecoder | TwoPathHead, tokens: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
+def attention_weights(head: Head, tokens: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
     """How much each query attends to each token (Vaswani et al. 2017, equation 1), averaged over heads.
 
     A head without a decoder has no attention: there it is the softmax, over the tokens, of the logits that the linear
-    path gives each token as if all of the image were like it.
+    path gives each token as if all of the image were like it. A head without training looks at each patch as much as it
+    counts for the label.
 
     Args:
         head: in eval mode.
@@ -23,8 +25,11 @@ def attention_weights(head: MLDecoder | TwoPathHead, tokens: Tensor, label_embed
         label_embeddings: (L,E); zero-shot heads only. The queries of a closed-set head are groups of classes.
 
     Returns:
-        (B,L,T), each row adding up to 1.
+        (B,L,T), each row adding up to 1. Of a head without training T is the number of patches, 0 of some towers.
     """
+    if isinstance(head, SimilarityHead):
+        assert label_embeddings is not None
+        return head.weights(as_sequence(tokens, head.label_features) @ label_embeddings.T).transpose(1, 2)
     decoder = head.decoder if isinstance(head, TwoPathHead) else head
     if decoder is None:
         assert isinstance(head, TwoPathHead) and label_embeddings is not None

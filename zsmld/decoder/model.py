@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.inference import InferenceHead
+from zsmld.decoder.similarity import SimilarityHead, SimilarityInference
 from zsmld.decoder.two_path import TwoPathHead, TwoPathInference
 from zsmld.errors import UsageError
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
+
+Head: TypeAlias = MLDecoder | TwoPathHead | SimilarityHead
+# A head with its vocabulary: tokens (B,T,C) → logits (B,L).
+Scoring: TypeAlias = InferenceHead | TwoPathInference | SimilarityInference
 
 
 class ZeroShotModel(nn.Module):
@@ -23,7 +29,7 @@ class ZeroShotModel(nn.Module):
         head: tokens and label embeddings → logits.
     """
 
-    def __init__(self, backbone: Backbone | GivenTokens, head: MLDecoder | TwoPathHead) -> None:
+    def __init__(self, backbone: Backbone | GivenTokens, head: Head) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -48,10 +54,10 @@ class ZeroShotModel(nn.Module):
         score = self.score_for(label_embeddings)
         return lambda images: score(self.backbone(images))
 
-    def score_for(
-        self, label_embeddings: Tensor | None, dtype: torch.dtype | None = None
-    ) -> InferenceHead | TwoPathInference:
+    def score_for(self, label_embeddings: Tensor | None, dtype: torch.dtype | None = None) -> Scoring:
         """The head's part of `for_inference`: tokens (B,T,C) → (B,L).
+
+        A head without training computes its cosines in float32 whatever the type: they are multiplied by a hundred.
 
         Raises:
             UsageError: label embeddings where none belong, or the other way round.
@@ -60,4 +66,6 @@ class ZeroShotModel(nn.Module):
             return self.head.for_inference(label_embeddings, dtype)
         if label_embeddings is None:
             raise UsageError("this head needs label embeddings")
+        if isinstance(self.head, SimilarityHead):
+            return self.head.for_inference(label_embeddings)
         return self.head.for_inference(label_embeddings, dtype)

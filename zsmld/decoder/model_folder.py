@@ -16,11 +16,13 @@ import torch
 from zsmld import __version__, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
+from zsmld.decoder.similarity import SimilarityHead
 from zsmld.decoder.two_path import TwoPathHead
 from zsmld.errors import InputError, ZsmldError
 from zsmld.images import features
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
+from zsmld.labels.clip_models import Clip
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
@@ -42,7 +44,8 @@ class TrainedModel:
             closed-set model.
         single_label: whether an image has exactly one of the classes: softmax in the place of sigmoids.
         backbone_trained: whether the backbone differs from the published one.
-        folder: where it was loaded from.
+        folder: where it was loaded from; of a model without training the name of the CLIP model, which is no folder.
+        clip: of a model without training whose words are yet to come, the CLIP model with its text tower.
     """
 
     model: ZeroShotModel
@@ -51,6 +54,7 @@ class TrainedModel:
     single_label: bool
     backbone_trained: bool
     folder: Path
+    clip: Clip | None = None
 
     @property
     def closed_set(self) -> bool:
@@ -81,11 +85,12 @@ def save_model(
     single_label: bool = False,
     about: dict[str, str],
 ) -> None:
-    """Write a model folder.
+    """Write a model folder, of a model that was trained.
 
     Args:
         about: what the card says of the training: name → value.
     """
+    assert not isinstance(model.head, SimilarityHead)
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
     digest = write_tensors(folder / WEIGHTS, arrays, {"format": str(FORMAT_VERSION)})
     if labels is not None:
@@ -122,7 +127,8 @@ def load_model(folder: Path) -> TrainedModel:
     if metadata[DIGEST] != config["weights_digest"]:
         raise InputError(f"is not the file that {CONFIG} describes: their digests differ", path=folder / WEIGHTS)
     try:
-        model = ZeroShotModel(_backbone(config["backbone"]), _head(config["head"]))
+        head = _head(config["head"])
+        model = ZeroShotModel(_backbone(config["backbone"]), head)
         model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except ZsmldError as error:
         raise InputError(f"describes no model: {error}", path=folder / CONFIG) from error
@@ -132,7 +138,7 @@ def load_model(folder: Path) -> TrainedModel:
     return TrainedModel(
         model=model.eval(),
         seen=tuple(config["seen"]),
-        labels=_label_space(folder, model.head, len(config["seen"])),
+        labels=_label_space(folder, head, len(config["seen"])),
         single_label=config["single_label"],
         backbone_trained=config["backbone_trained"],
         folder=folder,

@@ -16,11 +16,10 @@ from torch import Tensor
 
 from zsmld import console, distributed, files
 from zsmld.datasets.records import Dataset
-from zsmld.decoder.inference import InferenceHead
+from zsmld.decoder.model import Scoring
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.short_list import ShortList
 from zsmld.decoder.short_list_fit import Calibration
-from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import InputError
 from zsmld.images.ahead import ahead, batches_ahead
 from zsmld.images.backbones import Backbone
@@ -207,9 +206,7 @@ def score_batches(
             yield Scored(batch, _numbers(scores), chosen.cpu().numpy())
 
 
-def _head(
-    trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype
-) -> InferenceHead | TwoPathInference:
+def _head(trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype) -> Scoring:
     words = None if label_embeddings is None else label_embeddings.to(device)
     return trained.model.score_for(words, None if dtype == torch.float32 else dtype)
 

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from zsmld.decoder.inference import ROWS, InferenceHead
+from zsmld.decoder.model import Scoring
 from zsmld.decoder.sequence import as_sequence
+from zsmld.decoder.similarity import SimilarityInference
 from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import UsageError
 
@@ -41,7 +43,7 @@ class ShortList:
     """
 
     @torch.inference_mode()
-    def __init__(self, head: InferenceHead | TwoPathInference, weight: Tensor, share: float) -> None:
+    def __init__(self, head: Scoring, weight: Tensor, share: float) -> None:
         self.both = head if isinstance(head, TwoPathInference) else None
         self.head = head = decoder_of(head)
         attention = head.layer.attention
@@ -112,12 +114,14 @@ class ShortList:
         return torch.cat([self.head.read_out(decode(part), part) for part in torch.split(chosen, ROWS, dim=1)], dim=1)
 
 
-def decoder_of(head: InferenceHead | TwoPathInference) -> InferenceHead:
+def decoder_of(head: Scoring) -> InferenceHead:
     """The zero-shot decoder of a head.
 
     Raises:
         UsageError: the head is closed-set, or has no decoder.
     """
+    if isinstance(head, SimilarityInference):
+        raise UsageError("a short list is for a decoder; CLIP without training scores all labels as it is")
     decoder = head.decoder if isinstance(head, TwoPathInference) else head
     if decoder is None:
         raise UsageError("a short list is for a decoder; this head has a linear path alone, which scores all labels")

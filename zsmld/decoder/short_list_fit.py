@@ -14,9 +14,9 @@ from torch import Tensor
 
 from zsmld import files
 from zsmld.decoder.inference import InferenceHead
+from zsmld.decoder.model import Scoring
 from zsmld.decoder.model_folder import CONFIG
 from zsmld.decoder.short_list import TOP, ShortList, decoder_of, one_by_one
-from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import InputError, UsageError
 from zsmld.tensors import read_tensors, write_tensors
 
@@ -95,7 +95,7 @@ def _weights_digest(folder: Path) -> str:
 
 
 @torch.inference_mode()
-def calibrate(head: InferenceHead | TwoPathInference, tokens: Tensor, seed: int = 0) -> Calibration:
+def calibrate(head: Scoring, tokens: Tensor, seed: int = 0) -> Calibration:
     """Fit the probe on a half of the images, choose the length of the list on a quarter, measure on the last quarter.
 
     Args:

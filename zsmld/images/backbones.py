@@ -202,13 +202,31 @@ def create_backbone(spec: BackboneSpec) -> Backbone:
         std=_three(spec.std) or built.own.std,
         interpolation=built.own.interpolation,
     )
+    return Backbone(built.module, described(spec.name, spec.arguments, preprocessing, built.architecture)).eval()
+
+
+def described(
+    name: str, arguments: Mapping[str, Any], preprocessing: Preprocessing, architecture: dict[str, Any]
+) -> dict[str, Any]:
+    """A `Backbone.config`, JSON values.
+
+    Args:
+        name: as `BackboneSpec.name`.
+        arguments: likewise.
+        preprocessing: of its photographs.
+        architecture: see `towers.Tower`.
+
+    Raises:
+        UsageError: arguments that JSON cannot hold.
+    """
     config = {
-        "name": _without_folder(spec.name),
-        "arguments": dict(spec.arguments),
+        "name": _without_folder(name),
+        "arguments": dict(arguments),
         "preprocessing": asdict(preprocessing),
-        "architecture": built.architecture,
+        "architecture": architecture,
     }
-    return Backbone(built.module, json.loads(_as_json(config))).eval()
+    values: dict[str, Any] = json.loads(_as_json(config))
+    return values
 
 
 def _as_json(config: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zsmld import hub
 from zsmld.errors import InputError, UsageError, nearest
+from zsmld.labels.clip_models import Clip
 
 RANDOM = "random"
 _CONFIGURATION_ERRORS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError)
@@ -167,9 +168,22 @@ def _build_open_clip(model: str, weights: str | None, arguments: Mapping[str, An
             )
         visual = clip.visual
         own = visual.preprocess_cfg
-    if ":" not in name:
+    return _clip_tower(visual, own, f"{name}@{tag}", architecture)
+
+
+def tower_of(clip: Clip) -> Tower:
+    """The image tower of a whole open_clip model, as it was published."""
+    architecture = _architecture(clip.source.model, {}, None)
+    architecture["quick_gelu"] = architecture["quick_gelu"] or clip.source.quick_gelu
+    visual = clip.model.visual
+    return _clip_tower(visual, visual.preprocess_cfg, clip.source.spec.partition(":")[2], architecture)
+
+
+def _clip_tower(visual: nn.Module, own: Mapping[str, Any], name: str, architecture: dict[str, Any]) -> Tower:
+    model, _, tag = name.partition("@")
+    if ":" not in model:
         # A folder says it itself; of a model with a name open_clip knows it by tag.
-        own = _published_preprocessing(name, tag)
+        own = _published_preprocessing(model, tag)
     return Tower(visual.eval(), _own_of_clip(own, architecture["vision_cfg"]["image_size"]), architecture)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zsmld import files, hub
 from zsmld.errors import EnvironmentFailure, InputError, UsageError, nearest
@@ -39,10 +39,22 @@ class ClipSource:
     quick_gelu: bool = False
 
 
-def load_clip(
-    spec: str, *, image_size: int | None = None, arguments: Mapping[str, Any] | None = None
-) -> tuple[Any, Any, ClipSource]:
-    """The open_clip model (both towers, float32, on the CPU, in eval mode) of `spec`, its tokenizer and its source.
+class Clip(NamedTuple):
+    """A model that has been loaded.
+
+    Attributes:
+        model: the open_clip model, both towers, float32, in eval mode.
+        tokenizer: texts → (n, context length) token numbers.
+        source: what it was loaded from.
+    """
+
+    model: Any
+    tokenizer: Any
+    source: ClipSource
+
+
+def load_clip(spec: str, *, image_size: int | None = None, arguments: Mapping[str, Any] | None = None) -> Clip:
+    """Load the model of `spec` onto the CPU.
 
     Args:
         spec: see the top of this file.
@@ -75,7 +87,7 @@ def load_clip(
         if type(error).__name__ != "SafetensorError":
             raise
         raise InputError(f"is truncated or malformed: {error}", path=where, remedy="Fetch it again.") from error
-    return model.eval(), tokenizer, source
+    return Clip(model.eval(), tokenizer, source)
 
 
 def _tokenizer(source: ClipSource) -> Any:

@@ -13,23 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsmld import console
-from zsmld.labels.clip_models import load_clip
+from zsmld.labels.clip_encoding import encode
+from zsmld.labels.clip_models import Clip, load_clip
 
-PROMPTS_AT_ONCE = 256
+# Prompts that are made, and sorted by length, at a time.
+PROMPTS_SORTED = 4096
 
 
 def embed_prompts(
-    labels: Sequence[str], spec: str, templates: Sequence[str], *, device: str = "auto"
+    labels: Sequence[str], clip: str | Clip, templates: Sequence[str], *, device: str = "auto"
 ) -> tuple[NDArray[np.float32], str, str]:
     """Embed `labels` with a CLIP text tower.
 
     For each label, the text features of all its prompts are L2-normalised and averaged, and the mean is normalised
-    again. Underscores of a label are written as spaces. Memory does not grow with labels × templates: prompts are made
-    and encoded a batch at a time.
+    again. Underscores of a label are written as spaces. Memory does not grow with labels × templates: some thousand
+    prompts are made at a time.
 
     Args:
         labels: L labels.
-        spec: `open_clip:MODEL@WEIGHTS`, `open_clip:local-dir:FOLDER` or `open_clip:hf-hub:ORG/NAME`.
+        clip: `open_clip:MODEL@WEIGHTS`, `open_clip:local-dir:FOLDER` or `open_clip:hf-hub:ORG/NAME`; or a model that
+            has been loaded, which is moved to the device.
         templates: prompts with one `{}` each.
         device: auto, cpu, cuda or mps.
 
@@ -43,36 +46,35 @@ def embed_prompts(
     from zsmld.devices import pick_device
 
     place = pick_device(device)
-    model, tokenizer, source = load_clip(spec)
-    digest = text_tower_digest(model)
-    return _features(model.to(place), tokenizer, labels, templates), source.spec, digest
+    clip = load_clip(clip) if isinstance(clip, str) else clip
+    clip.model.to(place)
+    return prompt_features(labels, clip, templates), clip.source.spec, text_tower_digest(clip.model)
 
 
-def _features(model: Any, tokenizer: Any, labels: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+def prompt_features(labels: Sequence[str], clip: Clip, templates: Sequence[str]) -> NDArray[np.float32]:
+    """The vectors of `embed_prompts`, computed where the model is."""
     import torch
 
-    place = next(model.parameters()).device
-    at_once = max(1, PROMPTS_AT_ONCE // len(templates))
-    rows = np.empty((len(labels), 0), np.float32)
+    at_once = max(1, PROMPTS_SORTED // len(templates))
+    means: list[torch.Tensor] = []
     cut: list[str] = []
-    with torch.inference_mode(), console.progress("embedding labels", len(labels)) as meter:
+    with torch.inference_mode(), console.progress("embedding prompts", len(labels) * len(templates)) as meter:
         for start in range(0, len(labels), at_once):
-            some = labels[start : start + at_once]
-            prompts = [template.replace("{}", label.replace("_", " ")) for label in some for template in templates]
-            pieces = []
-            for at in range(0, len(prompts), PROMPTS_AT_ONCE):
-                tokens = tokenizer(prompts[at : at + PROMPTS_AT_ONCE])
-                cut += _cut_prompts(tokenizer, tokens, prompts[at : at + PROMPTS_AT_ONCE])
-                pieces.append(model.encode_text(tokens.to(place), normalize=True).float())
-            mean = torch.cat(pieces).view(len(some), len(templates), -1).mean(dim=1)
-            features = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
-            if not start:
-                rows = np.empty((len(labels), features.shape[1]), np.float32)
-            rows[start : start + len(some)] = features
-            meter.advance(len(some))
+            some = [label.replace("_", " ") for label in labels[start : start + at_once]]
+            prompts = [template.replace("{}", label) for label in some for template in templates]
+            tokens = clip.tokenizer(prompts)
+            cut += _cut_prompts(clip.tokenizer, tokens, prompts)
+            encoded = []
+            for rows, features in encode(clip.model, tokens):
+                encoded.append((rows, features))
+                meter.advance(len(rows))
+            rows, features = (torch.cat(parts) for parts in zip(*encoded, strict=True))
+            in_order = features[rows.argsort()].view(len(some), len(templates), -1)
+            means.append(torch.nn.functional.normalize(in_order.mean(dim=1), dim=-1))
     if cut:
         console.warn(f"{len(cut)} prompts are longer than the text tower reads and were cut, the first: {cut[0]!r}")
-    return rows
+    vectors: NDArray[np.float32] = torch.cat(means).numpy()
+    return vectors
 
 
 def _cut_prompts(tokenizer: Any, tokens: Any, prompts: Sequence[str]) -> list[str]:

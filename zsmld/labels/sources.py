@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from zsmld import console
 from zsmld.errors import InputError, UsageError
+from zsmld.labels.clip_models import Clip
 from zsmld.labels.clip_text import embed_prompts
 from zsmld.labels.embeddings import LabelEmbeddings, listed
 from zsmld.labels.lookup import Found, look_up
@@ -59,12 +60,14 @@ class Manner:
         compose: how phrases that a file lacks are composed of their words, see `lookup.look_up`.
         forms: whether other forms of a word may stand for it.
         device: where a CLIP text tower computes.
+        clip: the model of an `open_clip:` source, where it has been loaded already.
     """
 
     templates: Templates | None = None
     compose: Composition = "mean"
     forms: bool = False
     device: str = "auto"
+    clip: Clip | None = None
 
 
 def embed_labels(
@@ -116,9 +119,7 @@ def look_up_labels(vocabulary: Vocabulary, source: Sources, manner: Manner | Non
 def _look_up_one(vocabulary: Vocabulary, spec: SourceSpec, manner: Manner) -> Part:
     if spec.kind == "open_clip":
         return _clip_part(vocabulary, spec, manner)
-    result = look_up(
-        vocabulary.labels, open_word_source(spec), composition=manner.compose, forms=manner.forms
-    )  # fmt: skip
+    result = look_up(vocabulary.labels, open_word_source(spec), composition=manner.compose, forms=manner.forms)
     coverage = Counter(found.route.partition(":")[0].partition(" ")[0] for found in result.found.values())
     record = SourceRecord(
         source=spec.text,
@@ -136,7 +137,9 @@ def _look_up_one(vocabulary: Vocabulary, spec: SourceSpec, manner: Manner) -> Pa
 
 def _clip_part(vocabulary: Vocabulary, spec: SourceSpec, manner: Manner) -> Part:
     templates = read_templates(manner.templates)
-    vectors, source, digest = embed_prompts(vocabulary.labels, spec.name, templates, device=manner.device)
+    vectors, source, digest = embed_prompts(
+        vocabulary.labels, manner.clip or spec.name, templates, device=manner.device
+    )
     route = f"clip: {len(templates)} template{'s' if len(templates) > 1 else ''}"
     record = SourceRecord(
         source=source,
@@ -230,6 +233,7 @@ def embed_like(
     source: Sources | None = None,
     missing: Missing = "error",
     device: str = "auto",
+    clip: Clip | None = None,
 ) -> LabelEmbeddings:
     """Embed `labels` in the space of `table`: its own rows where it has them, the others from its sources.
 
@@ -238,6 +242,7 @@ def embed_like(
         table: label embeddings, as of a trained model.
         source: where to embed new labels, if not where the table says it was made.
         missing, device: as in `embed_labels`.
+        clip: see `Manner`.
 
     Raises:
         InputError: the source is gone, or is another one than the table's; new labels for a shuffled table.
@@ -251,7 +256,7 @@ def embed_like(
         raise InputError(
             f"the label embeddings are a shuffled control, which cannot be extended by {listed(new.labels)}"
         )
-    added = joined_parts(new, _look_up_like(new, table.provenance, source, device), missing=missing)
+    added = joined_parts(new, _look_up_like(new, table.provenance, source, device, clip), missing=missing)
     if added.provenance.fingerprint != table.provenance.fingerprint:
         raise InputError(
             f"{added.provenance.source} is not the source of the label embeddings, {table.provenance.source}",
@@ -264,7 +269,9 @@ def embed_like(
     return replace(joined.select(order), provenance=table.provenance)
 
 
-def _look_up_like(new: Vocabulary, provenance: Provenance, source: Sources | None, device: str) -> list[Part]:
+def _look_up_like(
+    new: Vocabulary, provenance: Provenance, source: Sources | None, device: str, clip: Clip | None
+) -> list[Part]:
     """Look the new labels up in the same manner as the table's, weights included."""
     records = provenance.parts
     specs = parse_sources([record.source for record in records] if source is None else source)
@@ -279,7 +286,7 @@ def _look_up_like(new: Vocabulary, provenance: Provenance, source: Sources | Non
                 f"the label embeddings were made with this file, which is gone; it is needed for {listed(new.labels)}",
                 path=spec.name, remedy="Pass its new place as --source.",
             )  # fmt: skip
-        manner = Manner(record.templates or None, record.composition or "mean", record.forms, device)
+        manner = Manner(record.templates or None, record.composition or "mean", record.forms, device, clip)
         parts.append(_look_up_one(new, replace(spec, weight=record.weight), manner))
     return parts
 

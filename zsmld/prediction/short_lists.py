@@ -12,7 +12,7 @@ from torch import Tensor
 from zsmld import console
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.scoring import photographic
-from zsmld.decoder.short_list import TOP
+from zsmld.decoder.short_list import TOP, decoder_of
 from zsmld.decoder.short_list_fit import Calibration, calibrate
 from zsmld.errors import UsageError
 from zsmld.images.backbones import Backbone
@@ -66,12 +66,14 @@ def make_short_list(
         device: where to compute.
 
     Raises:
-        UsageError: too few photographs that can be read, or too few labels.
+        UsageError: too few photographs that can be read, or too few labels; a model without a decoder.
     """
     trained.model.to(device)
+    score = trained.model.score_for(label_embeddings.to(device))
+    decoder_of(score)  # refuses a head without one before photographs are opened
     drawn = np.random.default_rng(0).permutation(len(paths))[:PHOTOGRAPHS]
     tokens = _tokens(photographic(trained), [paths[row] for row in drawn])
-    found = calibrate(trained.model.score_for(label_embeddings.to(device)), tokens.to(device))
+    found = calibrate(score, tokens.to(device))
     found.save(trained.folder)
     return found
 
