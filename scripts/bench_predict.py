@@ -48,7 +48,7 @@ at("import torch")
 import timm
 at("import timm")
 from zsmld.cli.words import load_words
-from zsmld.prediction.tagging import ZeroShotTagger, find_images
+from zsmld.prediction.tagging import ZeroShotTagger
 from zsmld.labels.vocabulary import read_vocabulary
 at("import the rest")
 vocabulary = read_vocabulary(__import__("pathlib").Path(sys.argv[2]))

@@ -27,8 +27,8 @@ from zsmld.decoder.short_list import TOP, ShortList
 from zsmld.decoder.short_list_fit import calibrate
 from zsmld.labels.source_spec import parse_source
 from zsmld.labels.word_files import open_word_source
+from zsmld.prediction.inputs import find_images
 from zsmld.prediction.short_lists import PHOTOGRAPHS
-from zsmld.prediction.tagging import find_images
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def vocabulary(source: str, count: int) -> list[str]:
 
 def drawn(inputs: list[str], count: int) -> list[Path]:
     """Some of the photographs."""
-    paths = find_images(inputs)
+    paths = find_images(inputs).paths
     return [paths[row] for row in np.random.default_rng(0).permutation(len(paths))[:count]]
 
 

@@ -3,18 +3,21 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from zsmld.images import opening
-from zsmld.images.opening import ImageError, decode_image, open_image
+from zsmld.images.opening import FORMATS, IMAGE_SUFFIXES, ImageError, as_rgb, decode_image, open_image
 
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)).resize((72, 48), Image.Resampling.BICUBIC)
@@ -25,6 +28,20 @@ def encoded(image, kind, **options):
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def heic(image, **options):
+    """As an encoder writes it; without putting it into Pillow's registry of formats."""
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def branded(data, major, *compatible):
+    """The same file under other brands."""
+    names = (major, b"\0\0\0\0", *compatible)
+    body = b"".join(names).ljust(int.from_bytes(data[:4], "big") - 8, b"\0")
+    return data[:8] + body + data[8 + len(body) :]
 
 
 def decoded(data):
@@ -56,6 +73,7 @@ SAMPLES = LOSSLESS | {
     "deflated TIFF": encoded(PHOTO, "TIFF", compression="tiff_deflate"),
     "JPEG TIFF": encoded(PHOTO, "TIFF", compression="jpeg"),
     "palette PNG": encoded(PHOTO.quantize(16), "PNG"),
+    "HEIC": heic(PHOTO),
     "16-bit PNG": encoded(Image.fromarray(RNG.integers(0, 65536, (9, 7), dtype=np.uint16)), "PNG"),
 }
 
@@ -67,7 +85,7 @@ def test_lossless_formats_keep_every_pixel(kind):
     assert np.array_equal(image, PHOTO)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "AVIF", "lossy WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "AVIF", "HEIC", "lossy WEBP"])
 def test_lossy_formats_come_close(kind):
     assert np.abs(decoded(SAMPLES[kind]).astype(int) - np.asarray(PHOTO)).mean() < 8
 
@@ -214,10 +232,16 @@ def test_whatever_a_decoder_raises_is_an_image_error(kind, monkeypatch):
 
 def test_other_things_are_refused():
     assert "is empty" in refusal(b"")
-    assert "is no image of a known format (JPEG, PNG, " in refusal(b"<html>404</html>")
+    assert "is no image of a known format (JPEG, PNG, WEBP, GIF, BMP, TIFF, PPM, AVIF, HEIC)" in refusal(b"<html>")
     # Postscript would start an interpreter.
     assert "is no image of a known format" in refusal(encoded(PHOTO, "EPS"))
     assert "is no image of a known format" in refusal(encoded(PHOTO, "ICO"))
+
+
+def test_suffixes_are_those_of_every_format_that_opens():
+    Image.init()
+    by_pillow = {suffix for suffix, kind in Image.registered_extensions().items() if kind in (*FORMATS, "MPO")}
+    assert by_pillow | {".heic", ".heics", ".heif", ".heifs", ".hif"} == IMAGE_SUFFIXES
 
 
 def png_header(width, height):
@@ -264,6 +288,123 @@ def test_warnings_stay_silent_in_many_threads():
     with ThreadPoolExecutor(8) as pool:
         assert all(each.shape == (48, 72, 3) for each in pool.map(decoded, [noisy] * 200))
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_turned_upright_once(orientation):
+    """Cameras write the turn twice, for the decoder and into the EXIF block; the decoder alone may follow it."""
+    upright = Image.new("RGB", (64, 96), "black")
+    upright.paste((255, 0, 0), (0, 0, 32, 32))
+    upright.paste((0, 255, 0), (32, 0, 64, 32))
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)
+    stored = upright.transpose(opening._UPRIGHT[inverse]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    data = heic(stored, quality=95, exif=exif.tobytes())
+    # The last byte of the value in the EXIF block.
+    at = data.index(struct.pack(">HHI", ORIENTATION, 3, 1)) + 9
+    assert data[at] == orientation
+    contradicting = data[:at] + bytes([orientation % 8 + 1]) + data[at + 1 :]
+    for each in (data, contradicting):
+        result = decoded(each).astype(int)
+        assert result.shape == (96, 64, 3)
+        assert np.abs(result - np.asarray(upright)).mean() < 4
+
+
+def test_heic_with_alpha_is_laid_over_white():
+    layered = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    assert decoded(heic(layered))[32, 32].tolist() == [255, 255, 255]
+
+
+def test_heic_is_told_from_avif_by_its_brands(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    needs = "is HEIC, which needs pillow-heif: pip install 'zsmld[heif]'"
+    for brands in (
+        (b"heic", b"mif1"),
+        (b"mif1", b"heic"),
+        (b"mif1", b"miaf"),
+        (b"hevc",),
+        (b"heix",),
+        (b"msf1", b"hevc"),
+    ):
+        assert refusal(branded(SAMPLES["HEIC"], *brands)) == f"photo: {needs}"
+    for brands in ((b"avif", b"mif1"), (b"mif1", b"avif")):
+        assert decoded(branded(SAMPLES["AVIF"], *brands)).shape == (48, 72, 3)
+    assert "is no image of a known format" in refusal(branded(SAMPLES["HEIC"], b"mp42", b"isom"))
+
+
+def test_heic_that_its_library_cannot_open(monkeypatch):
+    """pillow-heif is there, but what it is built on is not."""
+
+    def fail(*arguments):
+        raise ImportError("libheif.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(pillow_heif, "HeifImageFile", fail)
+    assert "pip install 'zsmld[heif]'" in refusal(SAMPLES["HEIC"])
+
+
+def test_heic_is_a_matter_of_this_module_alone(tmp_path):
+    """Its library is imported when a photograph needs it, and nothing is put into Pillow's registry of formats."""
+    (tmp_path / "a.jpg").write_bytes(SAMPLES["JPEG"])
+    (tmp_path / "b.jpg").write_bytes(SAMPLES["HEIC"])
+    code = (
+        "import sys; from PIL import Image; from zsmld.images.opening import open_image\n"
+        "open_image('a.jpg'); print('pillow_heif' in sys.modules)\n"
+        "open_image('b.jpg'); print('pillow_heif' in sys.modules, 'HEIF' in Image.OPEN)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["False", "True", "False"], "")
+
+
+def test_many_threads_open_heic():
+    with ThreadPoolExecutor(8) as pool:
+        assert all(each.shape == (48, 72, 3) for each in pool.map(decoded, [SAMPLES["HEIC"], SAMPLES["JPEG"]] * 20))
+
+
+def test_images_of_python_become_what_their_files_would():
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    layered = Image.new("RGBA", (3, 1), (255, 0, 0, 128))
+    for image, options in (
+        (PHOTO, {}),
+        (PHOTO, {"exif": exif}),
+        (layered, {}),
+        (PHOTO.quantize(16), {}),
+        (PHOTO.convert("L"), {}),
+        (Image.fromarray(np.array([[0, 30000, 65535]], dtype=np.uint16)), {}),
+    ):
+        data = encoded(image, "PNG", **options)
+        with Image.open(io.BytesIO(data)) as opened:
+            given = as_rgb(opened)
+        assert given.mode == "RGB"
+        assert np.array_equal(given, decoded(data))
+        assert np.array_equal(given, as_rgb(given))
+    for mode in ("CMYK", "YCbCr", "HSV", "LA", "RGBa", "1", "F", "I"):
+        assert as_rgb(PHOTO.convert("L").convert(mode) if mode in "1FI" else Image.new(mode, (5, 4))).mode == "RGB"
+
+
+def test_an_upright_rgb_image_is_not_copied():
+    assert as_rgb(PHOTO) is PHOTO
+
+
+def test_images_of_python_that_cannot_be_used(tmp_path, monkeypatch):
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(SAMPLES["JPEG"][:-100])
+    gone = Image.open(io.BytesIO(SAMPLES["JPEG"]))
+    gone.close()
+    for image, problem in (
+        (Image.open(path), "cannot be decoded: "),
+        (gone, "cannot be decoded: "),
+        (Image.new("RGB", (0, 4)), "has 0 × 4 pixels"),
+        (Image.fromarray(np.array([[np.nan]], dtype=np.float32)), "cannot be decoded: "),
+    ):
+        with pytest.raises(ImageError) as caught:
+            as_rgb(image)
+        assert str(caught.value).startswith(problem)
+        image.close()
+    monkeypatch.setattr(opening, "MAX_PIXELS", 10)
+    with pytest.raises(ImageError, match=r"has 4 × 4 pixels, more than"):
+        as_rgb(Image.new("RGB", (4, 4)))
 
 
 @settings(max_examples=400, deadline=None)

@@ -20,7 +20,6 @@ from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.provenance import Provenance, SourceRecord
 from zsmld.prediction.output import as_csv, as_jsonl, as_table
 from zsmld.prediction.results import Prediction, ScoredLabel
-from zsmld.prediction.tagging import find_images
 
 LABELS = ("dog", "sea", "[red]", "=cmd()")
 
@@ -114,25 +113,6 @@ def test_new_words_need_their_source_and_other_spaces_are_refused(tagger):
     foreign = LabelEmbeddings(("a",), np.ones((1, 6), np.float32), ("x",), _from("b.txt", "sha256:1"))
     with pytest.raises(InputError, match=r"b\.txt, the model was trained with absent\.txt"):
         tagger.embed(foreign)
-
-
-def test_folders_are_walked_in_order_and_loops_of_links_end(tmp_path):
-    for name in ("b/2.JPG", "b/1.png", "a.webp", "b/notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    found = find_images([str(tmp_path), str(tmp_path / "a.webp"), str(tmp_path / "b" / "notes.txt")])
-    expected = ["a.webp", "b/1.png", "b/2.JPG", "b/notes.txt"]
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == expected
-
-
-def test_nothing_to_tag_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="no photograph given"):
-        find_images([])
-    with pytest.raises(InputError, match="holds no image"):
-        find_images([str(tmp_path)])
-    with pytest.raises(InputError, match="no such file"):
-        find_images([str(tmp_path / "absent.jpg")])
 
 
 HOSTILE = [

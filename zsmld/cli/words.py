@@ -17,10 +17,11 @@ def load_words(
 ) -> tuple[list[Path], ZeroShotTagger, LabelEmbeddings | tuple[str, ...]]:
     """The photographs, the model, and what it is to score; what is cheap to refuse is refused first."""
     from zsmld.labels.vocabulary import read_vocabulary
-    from zsmld.prediction.tagging import ZeroShotTagger, find_images
+    from zsmld.prediction.inputs import find_images
+    from zsmld.prediction.tagging import ZeroShotTagger
     from zsmld.settings import PredictSettings
 
-    paths = find_images(images)
+    paths = list(find_images(images).paths)
     vocabulary = None if settings.labels is None else read_vocabulary(settings.labels)
     # A short list is made in float32.
     precision = settings.precision if isinstance(settings, PredictSettings) else "float32"

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from zsmld import console
 from zsmld.datasets.gathering import (
-    IMAGE_SUFFIXES,
     distinct,
     gather,
     images_folder,
@@ -26,6 +25,7 @@ from zsmld.datasets.gathering import (
 from zsmld.datasets.layouts import Layout, ReadOptions
 from zsmld.datasets.records import SPLITS, Dataset, ImageRecord
 from zsmld.errors import InputError
+from zsmld.images.opening import IMAGE_SUFFIXES
 
 LABELS_FILE = "labels.txt"
 

@@ -21,10 +21,6 @@ from zsmld.datasets.records import SPLITS, Dataset, ImageRecord, Sets
 from zsmld.errors import InputError
 from zsmld.labels.vocabulary import canonical
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic")
-)
-
 _SPELT = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",

@@ -18,7 +18,13 @@ from PIL.Image import Transpose
 from zsmld import files
 from zsmld.errors import InputError
 
+# Those that Pillow opens by itself; HEIC is opened with pillow-heif where that is installed.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+# What files of these formats are called; a folder is searched for them.
+IMAGE_SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".pfm", ".avif", ".avifs", ".heic", ".heif", ".heics", ".heifs", ".hif",
+))  # fmt: skip
 MAX_PIXELS = 100_000_000
 # As many bytes as so many pixels take at 16 bits with alpha.
 MAX_BYTES = MAX_PIXELS * 8
@@ -34,6 +40,11 @@ _UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+# Of ISO/IEC 23008-12, annex B: pictures and sequences in HEVC, and containers that do not tell what is inside.
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+# A list of brands has a few entries; a damaged one may claim gigabytes.
+_MOST_BRANDS = 64
 # What Pillow's decoders raise on bytes that are not what they claim to be.
 _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, EOFError,
@@ -83,25 +94,78 @@ def decode_image(data: bytes, path: str | Path, *, needed: int | None = None) ->
     """
     if not data:
         raise ImageError("is empty", path=path)
+    with _told_errors(path), _opened(data, path) as image:
+        _check_size(image, path)
+        if needed is not None and image.format == "JPEG":
+            # The mode it has: another one would be converted to in another way than at full size.
+            image.draft(image.mode, (needed, needed))
+        return _decoded(image)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """A PIL image of any mode as upright 8-bit RGB, by the rules that `open_image` has for files.
+
+    Transparent pixels are laid over white, 16-bit grey is scaled, and an EXIF orientation that the image carries is
+    undone. What `Image.open` has not decoded yet is decoded. An RGB image that stands upright is returned itself.
+
+    Raises:
+        ImageError: no pixels, too many, damaged ones, or a file that has been closed meanwhile.
+    """
+    with _told_errors(None):
+        _check_size(image, None)
+        return _decoded(image)
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether the first bytes of a file say that it is HEIF other than AVIF: nearly always HEVC, which is HEIC."""
+    if data[4:8] != b"ftyp":
+        return False
+    # Length, "ftyp", the major brand, its version, and then the brands that it is compatible with.
+    end = min(int.from_bytes(data[:4], "big"), 16 + 4 * _MOST_BRANDS)
+    brands = {data[at : at + 4] for at in (8, *range(16, end, 4))}
+    return bool(brands & _HEIC_BRANDS) and not brands & _AVIF_BRANDS
+
+
+def _opened(data: bytes, path: str | Path) -> Image.Image:
+    """The image with its header read.
+
+    HEIC is opened without Pillow's registry of formats: other code of this process sees no difference, and several
+    threads need no order among them.
+    """
+    if not _is_heic(data):
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     try:
-        with _no_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image, path)
-            if needed is not None and image.format == "JPEG":
-                # The mode it has: another one would be converted to in another way than at full size.
-                image.draft(image.mode, (needed, needed))
-            # First of all: some formats only know their mode and their EXIF block when they are decoded.
-            image.load()
-            return _upright(_rgb(image), _orientation(image))
+        from pillow_heif import HeifImageFile
+
+        opened: Image.Image = HeifImageFile(io.BytesIO(data))
+    except ImportError as error:
+        raise ImageError("is HEIC, which needs pillow-heif: pip install 'zsmld[heif]'", path=path) from error
+    return opened
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    # First of all: some formats only know their mode and their EXIF block when they are decoded.
+    image.load()
+    # Of HEIC pillow-heif has undone the orientation already, and says 1.
+    return _upright(_rgb(image), _orientation(image))
+
+
+@contextmanager
+def _told_errors(path: str | Path | None) -> Iterator[None]:
+    """Whatever decoding raises as an `ImageError`, and no warnings."""
+    try:
+        with _no_warnings():
+            yield
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"is no image of a known format ({', '.join(FORMATS)})", path=path) from error
+        raise ImageError(f"is no image of a known format ({', '.join(FORMATS)}, HEIC)", path=path) from error
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImageError(f"cannot be decoded: {reason}", path=path) from error
 
 
-def _check_size(image: Image.Image, path: str | Path) -> None:
+def _check_size(image: Image.Image, path: str | Path | None) -> None:
     # The size stands in the header: a small file that unpacks to gigabytes is refused before it does.
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -151,7 +215,12 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+    if orientation not in _UPRIGHT:
+        return image
+    turned = image.transpose(_UPRIGHT[orientation])
+    # What it carries still tells the turn: whoever followed it once more would undo this one.
+    turned.info = {}
+    return turned
 
 
 class _Silence:

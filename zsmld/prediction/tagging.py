@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +31,6 @@ from zsmld.tensors import content_digest
 
 BATCH_SIZE = 16
 Words = Vocabulary | Sequence[str] | LabelEmbeddings | None
-
-# Files that a folder is searched for; a file that is named itself is opened whatever it is called.
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 class ZeroShotTagger:
@@ -232,34 +228,3 @@ class ZeroShotTagger:
             UsageError: too few photographs, or labels.
         """
         return make_short_list(self.trained, paths, torch.from_numpy(self.embed(labels).vectors), self.device)
-
-
-def find_images(inputs: Sequence[str]) -> list[Path]:
-    """Files as they are named, folders as the image files in and below them, sorted, each path once.
-
-    Raises:
-        UsageError: nothing was given.
-        InputError: a path does not exist, or a folder holds no image.
-    """
-    if not inputs:
-        raise UsageError("no photograph given", remedy="Name files or folders.")
-    found: dict[Path, None] = {}
-    for text in inputs:
-        path = Path(text)
-        if not os.path.lexists(path):
-            raise InputError("no such file or folder", path=path, remedy="Check the path.")
-        inside = _images_below(path) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})", path=path)
-        found.update(dict.fromkeys(inside))
-    return list(found)
-
-
-def _images_below(folder: Path) -> list[Path]:
-    # Links to folders are not followed, so a loop of links cannot hold the walk.
-    return sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES
-    )
