@@ -96,7 +96,7 @@ def make_model(folder: Path) -> None:
     save_model(folder, model, seen=WORDS[:60], labels=table, backbone_trained=False, about={})
 
 
-def command(folder: Path, output: Path, *more: str) -> list[str]:
+def command(output: Path, *more: str) -> list[str]:
     """The command line."""
     return [
         sys.executable, "-m", "zsmld", "predict", "photographs", "--labels", "words.txt", "--model", "model",
@@ -107,7 +107,7 @@ def command(folder: Path, output: Path, *more: str) -> list[str]:
 def run(folder: Path, output: Path, *more: str) -> tuple[int, float, float]:
     """Exit code, seconds, and MiB of memory at most."""
     started = time.monotonic()
-    process = subprocess.Popen(command(folder, output, *more), cwd=folder, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(output, *more), cwd=folder, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, time.monotonic() - started, usage.ru_maxrss / 1024
@@ -118,7 +118,7 @@ def killed(folder: Path, output: Path, times: int, total: int) -> int:
     journal, hits = output.with_name(output.name + ".partial"), 0
     for number in range(times):
         more = ("--resume",) if journal.exists() else ()
-        process = subprocess.Popen(command(folder, output, *more), cwd=folder, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command(output, *more), cwd=folder, stderr=subprocess.DEVNULL)
         wanted = total * (number + 1) // (times + 1)
         while process.poll() is None and lines(journal) < wanted:
             time.sleep(0.05)

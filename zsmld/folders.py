@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from zsmld import files
-from zsmld.errors import InputError, UsageError, unwritable
+from zsmld.errors import InputError, UsageError, unreadable, unwritable
 
 # What file managers put into a folder that somebody looks at.
 _OF_FILE_MANAGERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
@@ -30,25 +30,28 @@ class Kind:
 
     Attributes:
         name: as people call it.
-        marker: the file by which one is known, a JSON object with the name as its `kind`.
+        marker: the file by which one is known, a JSON object with the name as its `kind`; None where the names of its
+            files are enough.
         patterns: what the paths of all its files are like (`fnmatchcase`), relative to it. A folder that holds anything
             else is not replaced.
     """
 
     name: str
-    marker: str
+    marker: str | None
     patterns: tuple[str, ...]
 
     def refuse(self, path: Path, *, force: bool) -> None:
         """Refuse a `path` that must not be replaced; call it before long work.
 
         Raises:
-            UsageError: it exists and `force` is not set, or it is no folder of this kind, or holds other files too.
+            UsageError: it exists, is not empty and `force` is not set, or it is no folder of this kind, or holds other
+                files too.
+            InputError: it cannot be looked into.
         """
-        files.refuse_overwrite(path, force=force)
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or _is_empty(path):
             return
-        if path.is_symlink() or not self._has_marker(path):
+        files.refuse_overwrite(path, force=force)
+        if path.is_symlink() or not path.is_dir() or not self._has_marker(path):
             raise UsageError(
                 f"is no {self.name} of zsmld, it is not replaced", path=path, remedy="Choose another name."
             )
@@ -59,6 +62,8 @@ class Kind:
             )  # fmt: skip
 
     def _has_marker(self, path: Path) -> bool:
+        if self.marker is None:
+            return True
         try:
             record = files.read_json(path / self.marker)
         except InputError:
@@ -72,6 +77,13 @@ class Kind:
                 inside = Path(parent, name).relative_to(path).as_posix()
                 if name not in _OF_FILE_MANAGERS and not any(fnmatchcase(inside, each) for each in self.patterns):
                     yield inside
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink() and next(path.iterdir(), None) is None
+    except OSError as error:
+        raise unreadable(error, path) from error
 
 
 @dataclass(frozen=True)

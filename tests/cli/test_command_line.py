@@ -21,12 +21,15 @@ from zsmld.config import flag_of
 from zsmld.settings import (
     CheckSettings,
     CompareSettings,
+    ConvertSettings,
     DataCheckSettings,
     DataConvertSettings,
     EmbedSettings,
     EvalSettings,
     IndexSettings,
     PredictSettings,
+    PullSettings,
+    PushSettings,
     SampleSettings,
     ShortListSettings,
     TrainSettings,
@@ -44,6 +47,9 @@ SETTINGS = {
     "index": IndexSettings,
     "short-list": ShortListSettings,
     "sample": SampleSettings,
+    "push": PushSettings,
+    "pull": PullSettings,
+    "convert": ConvertSettings,
 }
 HEAVY = ("torch", "numpy", "PIL", "timm", "open_clip", "gensim", "sklearn", "safetensors", "huggingface_hub")
 AT_K = {f"{figure}@{k}" for figure in ("precision", "recall", "f1", "f1_ceiling") for k in (3, 5)}

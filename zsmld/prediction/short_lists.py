@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zsmld import console
+from zsmld import console, hub
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.scoring import photographic
 from zsmld.decoder.short_list import TOP, decoder_of
@@ -66,8 +66,14 @@ def make_short_list(
         device: where to compute.
 
     Raises:
-        UsageError: too few photographs that can be read, or too few labels; a model without a decoder.
+        UsageError: too few photographs that can be read, or too few labels; a model without a decoder, or in the hub's
+            cache.
     """
+    if (repository := hub.repository_of(trained.folder)) is not None:
+        raise UsageError(
+            f"{repository} lies in the hub's cache, where nothing is written",
+            remedy=f"Fetch it with zsmld pull {repository} first.",
+        )
     trained.model.to(device)
     score = trained.model.score_for(label_embeddings.to(device))
     decoder_of(score)  # refuses a head without one before photographs are opened
