@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zsmld.labels.doctor import check_labels
     from zsmld.labels.embeddings import LabelEmbeddings
     from zsmld.labels.sources import embed_labels
+    from zsmld.prediction.export import export
     from zsmld.prediction.tagging import ZeroShotTagger
     from zsmld.training.run import train
 
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "evaluate_scores",
-    "replace_head",    "train",
+    "export", "replace_head", "train",
 ]  # fmt: skip
 
 # Imported when first used: `zsmld --help` must not wait for torch.
@@ -43,6 +44,7 @@ _HOMES = {
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
     "evaluate_scores": "zsmld.evaluation.scores",
+    "export": "zsmld.prediction.export",
     "replace_head": "zsmld.decoder.replace",
     "train": "zsmld.training.run",
 }

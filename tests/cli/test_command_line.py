@@ -25,6 +25,7 @@ from zsmld.settings import (
     DataConvertSettings,
     EmbedSettings,
     EvalSettings,
+    ExportSettings,
     PredictSettings,
     SampleSettings,
     ShortListSettings,
@@ -41,6 +42,7 @@ SETTINGS = {
     "compare": CompareSettings,
     "predict": PredictSettings,
     "short-list": ShortListSettings,
+    "export": ExportSettings,
     "sample": SampleSettings,
 }
 HEAVY = ("torch", "numpy", "PIL", "timm", "open_clip", "gensim", "sklearn", "safetensors", "huggingface_hub")

@@ -18,6 +18,7 @@ from zsmld.cli.compare import compare
 from zsmld.cli.data import data
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
+from zsmld.cli.export import export
 from zsmld.cli.predict import predict
 from zsmld.cli.sample import sample
 from zsmld.cli.short_list import short_list
@@ -46,7 +47,7 @@ def main() -> None:
     """
 
 
-for command in (sample, data, embed_labels, check, train, evaluate, compare, predict, short_list):
+for command in (sample, data, embed_labels, check, train, evaluate, compare, predict, short_list, export):
     main.add_command(command)
 
 

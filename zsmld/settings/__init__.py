@@ -10,6 +10,7 @@ from zsmld.settings.common import (
 )  # fmt: skip
 from zsmld.settings.data import DataCheckSettings, DataConvertSettings, SampleSettings
 from zsmld.settings.evaluate import CompareSettings, EvalSettings, MeasureSettings
+from zsmld.settings.export import ExportSettings
 from zsmld.settings.labels import CheckSettings, EmbedSettings
 from zsmld.settings.predict import PredictSettings, ShortListSettings, WordsSettings
 from zsmld.settings.recipes import RECIPES, Recipe
@@ -18,11 +19,11 @@ from zsmld.settings.train import TrainSettings
 __all__ = [
     "ALL_SETTINGS", "DEFAULT_EMBEDDINGS", "DEFAULT_MODEL", "RECIPES", "CheckSettings", "CompareSettings",
     "DataCheckSettings", "DataConvertSettings", "DataSettings", "DeviceSettings", "EmbedSettings", "EvalSettings",
-    "MeasureSettings", "PrecisionSettings", "PredictSettings", "Recipe", "SampleSettings", "ShortListSettings",
-    "SourceSettings", "TrainSettings", "WordsSettings",
+    "ExportSettings", "MeasureSettings", "PrecisionSettings", "PredictSettings", "Recipe", "SampleSettings",
+    "ShortListSettings", "SourceSettings", "TrainSettings", "WordsSettings",
 ]  # fmt: skip
 
 ALL_SETTINGS = (
     DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, CompareSettings,
-    PredictSettings, ShortListSettings, SampleSettings,
+    PredictSettings, ShortListSettings, ExportSettings, SampleSettings,
 )  # fmt: skip
