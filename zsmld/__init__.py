@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zsmld.labels.doctor import check_labels
     from zsmld.labels.embeddings import LabelEmbeddings
     from zsmld.labels.sources import embed_labels
+    from zsmld.prediction.export import export
     from zsmld.prediction.indexing import index_photographs
     from zsmld.prediction.tagging import ZeroShotTagger
     from zsmld.training.run import train
@@ -34,7 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "convert", "embed_labels", "evaluate",
-    "evaluate_scores", "index_photographs", "pull", "push", "replace_head", "train",
+    "evaluate_scores", "export", "index_photographs", "pull", "push", "replace_head", "train",
 ]  # fmt: skip
 
 # Imported when first used: `zsmld --help` must not wait for torch.
@@ -47,6 +48,7 @@ _HOMES = {
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
     "evaluate_scores": "zsmld.evaluation.scores",
+    "export": "zsmld.prediction.export",
     "index_photographs": "zsmld.prediction.indexing",
     "pull": "zsmld.decoder.sharing",
     "push": "zsmld.decoder.sharing",

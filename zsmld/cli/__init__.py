@@ -19,6 +19,7 @@ from zsmld.cli.convert import convert
 from zsmld.cli.data import data
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
+from zsmld.cli.export import export
 from zsmld.cli.index import index
 from zsmld.cli.predict import predict
 from zsmld.cli.pull import pull
@@ -51,7 +52,8 @@ def main() -> None:
 
 
 for command in (
-    sample, data, embed_labels, check, train, evaluate, compare, predict, index, short_list, push, pull, convert,
+    sample, data, embed_labels, check, train, evaluate, compare, predict, index, short_list, export, push, pull,
+    convert,
 ):  # fmt: skip
     main.add_command(command)
 

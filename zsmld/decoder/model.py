@@ -34,7 +34,7 @@ class ZeroShotModel(nn.Module):
         self.backbone = backbone
         self.head = head
 
-    def forward(self, images: Tensor, label_embeddings: Tensor | None) -> Tensor:
+    def forward(self, images: Tensor, label_embeddings: Tensor | None = None) -> Tensor:
         """(B,3,H,W) images and (L,E) label embeddings → (B,L) logits."""
         logits: Tensor = self.head(self.backbone(images), label_embeddings)
         return logits

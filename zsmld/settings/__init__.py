@@ -11,6 +11,7 @@ from zsmld.settings.common import (
 from zsmld.settings.convert import ConvertSettings
 from zsmld.settings.data import DataCheckSettings, DataConvertSettings, SampleSettings
 from zsmld.settings.evaluate import CompareSettings, EvalSettings, MeasureSettings
+from zsmld.settings.export import ExportSettings
 from zsmld.settings.hub import PullSettings, PushSettings
 from zsmld.settings.index import DEFAULT_INDEX, IndexSettings
 from zsmld.settings.labels import CheckSettings, EmbedSettings
@@ -21,12 +22,13 @@ from zsmld.settings.train import TrainSettings
 __all__ = [
     "ALL_SETTINGS", "DEFAULT_EMBEDDINGS", "DEFAULT_INDEX", "DEFAULT_MODEL", "RECIPES", "CheckSettings",
     "CompareSettings", "ConvertSettings", "DataCheckSettings", "DataConvertSettings", "DataSettings", "DeviceSettings",
-    "EmbedSettings", "EvalSettings", "IndexSettings", "MeasureSettings", "PrecisionSettings", "PredictSettings",
-    "PullSettings", "PushSettings", "Recipe", "SampleSettings", "ShortListSettings", "SourceSettings", "TrainSettings",
-    "WordsSettings",
+    "EmbedSettings", "EvalSettings", "ExportSettings", "IndexSettings", "MeasureSettings", "PrecisionSettings",
+    "PredictSettings", "PullSettings", "PushSettings", "Recipe", "SampleSettings", "ShortListSettings",
+    "SourceSettings", "TrainSettings", "WordsSettings",
 ]  # fmt: skip
 
 ALL_SETTINGS = (
     DataCheckSettings, DataConvertSettings, EmbedSettings, CheckSettings, TrainSettings, EvalSettings, CompareSettings,
-    PredictSettings, ShortListSettings, IndexSettings, SampleSettings, PushSettings, PullSettings, ConvertSettings,
+    PredictSettings, ShortListSettings, IndexSettings, ExportSettings, SampleSettings, PushSettings, PullSettings,
+    ConvertSettings,
 )  # fmt: skip
