@@ -47,7 +47,7 @@ torch.set_num_threads(int(sys.argv[4]))
 at("import torch")
 import timm
 at("import timm")
-from zsmld.cli.words import load_words
+from zsmld.prediction.models import load_tagger
 from zsmld.prediction.tagging import ZeroShotTagger
 from zsmld.labels.vocabulary import read_vocabulary
 at("import the rest")
@@ -125,8 +125,7 @@ def over_a_folder(folder: Path, labels: list[str], arguments: argparse.Namespace
             spent.update(backbone=0.0, decoder=0.0)
             began = time.perf_counter()
             with mock.patch.object(scoring, "ahead", function):
-                for _ in tagger.stream(paths, labels, top_k=5, batch_size=16):
-                    pass
+                tagger.predict(paths, labels, top_k=5, batch_size=16)
             found[kind].append((time.perf_counter() - began, spent["backbone"], spent["decoder"]))
     print("| decoding | images/s | backbone | decoder | the rest |\n|---|---|---|---|---|")
     for kind, rounds in found.items():

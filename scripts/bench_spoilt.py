@@ -53,19 +53,19 @@ def spoilt(data: bytes, way: int, number: int) -> bytes:
     """A photograph's bytes, spoilt in one of a dozen ways, all of which no viewer could show."""
     size = data.index(b"\xff\xc0") + 5  # where the frame header has height and width
     return [
-        lambda: b"",
-        lambda: data[:2],
-        lambda: data[: len(data) // 3],
-        lambda: data[: len(data) - 400],
-        lambda: b"\0" * len(data),
-        lambda: np.random.default_rng(number).bytes(len(data)),
-        lambda: b"<!DOCTYPE html><title>404 Not Found</title>",
-        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
-        lambda: data[:size] + b"\0\0\0\0" + data[size + 4 :],
-        lambda: data[:size] + b"\xff\xff\xff\xff" + data[size + 4 :],
-        lambda: b"\x89PNG\r\n\x1a\n" + data[8:],
-        lambda: data[1:],
-    ][way % 12]()
+        b"",
+        data[:2],
+        data[: len(data) // 3],
+        data[: len(data) - 400],
+        b"\0" * len(data),
+        np.random.default_rng(number).bytes(len(data)),
+        b"<!DOCTYPE html><title>404 Not Found</title>",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        data[:size] + b"\0\0\0\0" + data[size + 4 :],
+        data[:size] + b"\xff\xff\xff\xff" + data[size + 4 :],
+        b"\x89PNG\r\n\x1a\n" + data[8:],
+        data[1:],
+    ][way % 12]
 
 
 def make_photographs(folder: Path, count: int, bad: int) -> set[str]:

@@ -6,7 +6,6 @@ import click
 
 from zsmld import console
 from zsmld.cli.options import settings_options
-from zsmld.cli.words import load_words
 from zsmld.settings import ShortListSettings
 
 
@@ -25,5 +24,10 @@ def short_list(settings: ShortListSettings, images: tuple[str, ...]) -> None:
       zsmld short-list photos/ --labels words.txt
       zsmld predict photos/ --labels words.txt --top-k 10
     """
-    paths, tagger, words = load_words(settings, images)
-    console.info(tagger.make_short_list(paths, words).told())
+    from zsmld.prediction.inputs import find_images
+    from zsmld.prediction.models import load_tagger
+    from zsmld.prediction.words import asked_words
+
+    paths, words = find_images(images).paths, asked_words(settings.labels)
+    tagger, table = load_tagger(settings, words)
+    console.info(tagger.make_short_list(paths, table).told())

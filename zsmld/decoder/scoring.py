@@ -167,18 +167,19 @@ def photograph_batches(
 def indexed_batches(index: PhotoIndex, *, batch_size: int, first: int = 0) -> Iterator[TokenBatch]:
     """`photograph_batches` of an index: its tokens are read while those before them are scored."""
 
-    def read(start: int) -> TokenBatch:
+    def batch_at(start: int) -> TokenBatch:
         block = range(start, min(start + batch_size, len(index)))
         rows = [row for row in block if row not in index.errors]
         errors = {row: index.errors[row] for row in block if row in index.errors}
         if not rows:
             return TokenBatch([], [], None, errors)
-        tokens = np.zeros((batch_size, *index.shape), dtype=np.float32)
+        read = index.read(rows)
+        tokens = np.zeros((batch_size, *read.shape[1:]), dtype=np.float32)
         places = [row - start for row in rows]
-        tokens[places] = index.read(rows)
+        tokens[places] = read
         return TokenBatch(rows, places, torch.from_numpy(tokens), errors)
 
-    with closing(ahead(read, range(first, len(index), batch_size), count=_READ_AHEAD, threads=1)) as batches:
+    with closing(ahead(batch_at, range(first, len(index), batch_size), count=_READ_AHEAD, threads=1)) as batches:
         yield from batches
 
 

@@ -78,7 +78,7 @@ class Asked:
     def _scored(self, row: int, score: float) -> ScoredLabel:
         return ScoredLabel(self.names[row], score, float(self.thresholds[row]), bool(self.seen[row]))
 
-    def probabilities(self, logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    def probabilities(self, logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:  # noqa: ARG002
         """(n,L) logits of all words, or (n,K) of those of a short list → probabilities.
 
         A closed-set model's logits are those of all its classes, and come out as those that are asked for.

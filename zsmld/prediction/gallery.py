@@ -24,10 +24,11 @@ from zsmld.prediction.gallery_data import GalleryData, Shown
 from zsmld.prediction.pictures import small_picture
 from zsmld.prediction.results import Prediction
 
+MARKER = "zsmld-gallery.json"
 GALLERY = Kind(
     "gallery",
-    "zsmld-gallery.json",
-    ("zsmld-gallery.json", "index.html", "*.css", "*.js", "data/*.js", "thumbnails/*.jpg"),
+    MARKER,
+    (MARKER, "index.html", "*.css", "*.js", "data/*.js", "thumbnails/*.jpg"),
 )
 _THUMBNAIL, _QUALITY = 320, 80  # pixels of the long side, JPEG quality
 # In this order: each uses what those before it define.
@@ -58,7 +59,7 @@ def write_gallery(predictions: Iterable[Prediction], folder: Path, *, title: str
         _write_page(unfinished, title)
         counts = {"photographs": data.photographs, "errors": data.errors}
         record = {"kind": GALLERY.name, "format_version": 1, "zsmld": __version__, **counts}
-        unfinished.write(GALLERY.marker, f"{files.to_json(record, indent=2)}\n".encode())
+        unfinished.write(MARKER, f"{files.to_json(record, indent=2)}\n".encode())
     return folder / "index.html"
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from zsmld import config
-from zsmld.decoder.model_folder import load_model
-from zsmld.decoder.scoring import photographic
 from zsmld.devices import pick_device
 from zsmld.images.index_update import IndexChanges, update_index
-from zsmld.prediction.tagging import find_images
+from zsmld.prediction.inputs import find_images
+from zsmld.prediction.models import load_backbone
 from zsmld.settings import IndexSettings
 
 
@@ -36,8 +35,8 @@ def index_photographs(
     """
     settings = settings or config.build(IndexSettings, values)
     inputs = [os.fspath(each) for each in photographs]
-    paths = find_images(inputs)
-    backbone = photographic(load_model(settings.model)).to(pick_device(settings.device))
+    paths = find_images(inputs).paths
+    backbone = load_backbone(settings).to(pick_device(settings.device))
     return update_index(
         settings.index, backbone, paths,
         inputs=[Path(each) for each in inputs], batch_size=settings.batch_size, force=settings.force,

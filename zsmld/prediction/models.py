@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 
 from zsmld.config import Workspace
+from zsmld.decoder.model_folder import load_model
+from zsmld.decoder.scoring import photographic
 from zsmld.errors import UsageError
+from zsmld.images.backbones import Backbone
 from zsmld.labels.clip_models import PREFIX
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary
 from zsmld.prediction.tagging import ZeroShotTagger
 from zsmld.prediction.training_free import DEFAULT_CLIP, tell, training_free
-from zsmld.settings import DEFAULT_MODEL, PredictSettings, WordsSettings
+from zsmld.settings import DEFAULT_MODEL, ModelSettings, PredictSettings, WordsSettings
 
 
 def load_tagger(
@@ -36,6 +39,18 @@ def load_tagger(
     trained = training_free(name, words, device=settings.device)
     tell(trained)
     return ZeroShotTagger(trained, settings.device, precision), trained.label_space()
+
+
+def load_backbone(settings: ModelSettings) -> Backbone:
+    """The image tower of the model that settings ask for.
+
+    Raises:
+        InputError, EnvironmentFailure: a model that cannot be used.
+    """
+    name = settings.model or _newest()
+    if name.startswith(PREFIX):
+        return photographic(training_free(name, device=settings.device))
+    return photographic(load_model(name))
 
 
 def _newest() -> str:

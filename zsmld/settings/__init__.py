@@ -5,6 +5,7 @@ from zsmld.settings.common import (
     DEFAULT_MODEL,
     DataSettings,
     DeviceSettings,
+    ModelSettings,
     PrecisionSettings,
     SourceSettings,
 )  # fmt: skip
@@ -22,7 +23,8 @@ from zsmld.settings.train import TrainSettings
 __all__ = [
     "ALL_SETTINGS", "DEFAULT_EMBEDDINGS", "DEFAULT_INDEX", "DEFAULT_MODEL", "RECIPES", "CheckSettings",
     "CompareSettings", "ConvertSettings", "DataCheckSettings", "DataConvertSettings", "DataSettings", "DeviceSettings",
-    "EmbedSettings", "EvalSettings", "ExportSettings", "IndexSettings", "MeasureSettings", "PrecisionSettings",
+    "EmbedSettings", "EvalSettings", "ExportSettings", "IndexSettings", "MeasureSettings", "ModelSettings",
+    "PrecisionSettings",
     "PredictSettings", "PullSettings", "PushSettings", "Recipe", "SampleSettings", "ShortListSettings",
     "SourceSettings", "TrainSettings", "WordsSettings",
 ]  # fmt: skip

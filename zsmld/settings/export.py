@@ -13,7 +13,9 @@ from zsmld.settings.common import DEFAULT_MODEL
 class ExportSettings:
     """`zsmld export`."""
 
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="export")
+    model: Path = setting(
+        DEFAULT_MODEL, "Run or model folder, or ORG/NAME of a model on the hub.", section="export", may_be_on_hub=True
+    )
     output: Path = setting(Path("model.onnx"), "File to write.", section="export")
     part: str = setting(
         "model", "What goes into the file: the whole model, which takes images, or its head alone, which takes the "

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsmld.config import setting
-from zsmld.settings.common import DEFAULT_MODEL, DeviceSettings
+from zsmld.settings.common import ModelSettings
 
 DEFAULT_INDEX = Path("photographs.index")
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexSettings(DeviceSettings):
+class IndexSettings(ModelSettings):
     """`zsmld index`."""
 
     index: Path = setting(DEFAULT_INDEX, "Folder of the index.", section="index")
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder whose backbone computes the tokens.", section="predict")
     batch_size: int = setting(32, "Images at a time.", section="index", minimum=1, below=65_536)
     force: bool = setting(
         False, "Make the index anew: forget what it holds, which may be another backbone's, or damaged.",

@@ -6,22 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zsmld.config import setting
-from zsmld.settings.common import DeviceSettings, PrecisionSettings
+from zsmld.settings.common import ModelSettings, PrecisionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordsSettings(DeviceSettings):
+class WordsSettings(ModelSettings):
     """A model, and the words that it is to score."""
 
     labels: tuple[str, ...] = setting(
         (), "The words to score: a label file, a file that embed-labels wrote, - for standard input, or words with "
         "commas between. Any words; of a closed-set model, some of its classes. Repeatable.", section="predict",
         may_be_path="file",
-    )  # fmt: skip
-    model: str | None = setting(
-        None, "Run or model folder, name of a model on the Hugging Face hub, or a CLIP model to score with as it is: "
-        "open_clip:MODEL@WEIGHTS. Default: runs/latest, and where there is none, CLIP.", section="predict",
-        may_be_path=True,
     )  # fmt: skip
     source: tuple[str, ...] = setting(
         (), "Where the vectors of new words are, if not where the model's own came from.", section="predict",
