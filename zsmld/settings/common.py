@@ -46,7 +46,7 @@ class ModelSettings(DeviceSettings):
     """What scores photographs."""
 
     model: str | None = setting(
-        None, "Run or model folder, ORG/NAME of a model on the Hugging Face hub, or a CLIP model to score with as it is: "
+        None, "Run or model folder, ORG/NAME of a model on the hub, or a CLIP model to score with as it is: "
         "open_clip:MODEL@WEIGHTS. Default: runs/latest, and where there is none, CLIP.", section="predict",
         may_be_path=True,
     )  # fmt: skip
