@@ -117,9 +117,9 @@ def test_a_large_photograph_is_made_smaller_and_turned_upright(tmp_path):
 
 
 def test_pixels_that_were_given_are_drawn_on(tmp_path):
-    given = Image.new("RGBA", (50, 40), "white")
+    given = Image.new("RGBA", (1500, 40), "white")
     (written,) = write_heatmaps(prediction(tmp_path / "image 1", "dog", picture=given), tmp_path)
-    assert written.name == "image 1--dog.png" and given.size == (50, 40) and given.mode == "RGBA"
+    assert written.name == "image 1--dog.png" and given.size == (1500, 40) and given.mode == "RGBA"
 
 
 def test_photographs_of_one_name_and_repetitions(tmp_path):
