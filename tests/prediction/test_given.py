@@ -25,7 +25,7 @@ def test_each_kind_has_a_name_and_becomes_what_the_tower_takes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3)), np.zeros((3, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
+    "array", [np.zeros((4, 4, 3)), np.zeros((3, 8, 8), np.uint8), np.zeros((0, 4, 3), np.uint8), np.zeros(4, np.uint8)]
 )
 def test_an_array_that_is_no_image_is_refused(array):
     with pytest.raises(UsageError, match=r"image 1 is an array .* expected uint8 \(h,w,3\) or \(h,w\)"):

@@ -9,7 +9,7 @@ import zsmld
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import load_model, save_model
-from zsmld.decoder.scoring import score_files
+from zsmld.decoder.scoring import photograph_batches, score_batches
 from zsmld.errors import InputError, UsageError
 from zsmld.images.backbones import BackboneSpec, create_backbone
 from zsmld.images.features import GivenTokens
@@ -51,7 +51,8 @@ def test_rows_of_an_index_score_as_the_photographs_do(workspace):
         workspace / "photographs.index", fingerprint=backbone.fingerprint, shape=(backbone.tokens, backbone.channels)
     )
     ours = trained.model.score_for(words)(torch.from_numpy(index.read(range(5)))).numpy()
-    (scored,) = score_files(trained, list(index.paths), words, batch_size=8, device=torch.device("cpu"))
+    batches = photograph_batches(trained.model.backbone, list(index.paths), batch_size=8)
+    (scored,) = score_batches(trained, batches, words, device=torch.device("cpu"))
     assert np.abs(ours - scored.logits).max() < 2e-3 and np.ptp(ours) > 0.1
 
 

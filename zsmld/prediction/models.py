@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from zsmld import console
 from zsmld.config import Workspace
 from zsmld.decoder.model_folder import load_model
 from zsmld.decoder.scoring import photographic
@@ -13,7 +14,7 @@ from zsmld.labels.clip_models import PREFIX
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import Vocabulary
 from zsmld.prediction.tagging import ZeroShotTagger
-from zsmld.prediction.training_free import DEFAULT_CLIP, tell, training_free
+from zsmld.prediction.training_free import DEFAULT_CLIP, notice, training_free
 from zsmld.settings import DEFAULT_MODEL, ModelSettings, PredictSettings, WordsSettings
 
 
@@ -37,7 +38,7 @@ def load_tagger(
     if settings.source:
         raise UsageError("--source is for models that were trained with vectors", remedy="Leave it out.")
     trained = training_free(name, words, device=settings.device)
-    tell(trained)
+    console.info(notice(name))
     return ZeroShotTagger(trained, settings.device, precision), trained.label_space()
 
 
