@@ -70,13 +70,12 @@ def test_csv_has_the_documented_columns(zsmld, spoilt):
     assert all(row["nearest"] for row in rows if row["seen"] == "0")
 
 
-def test_an_explanation_says_where_and_near_to_what(zsmld):
+def test_an_explanation_says_near_to_what(zsmld):
     plain = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--format", "jsonl")
     told = zsmld("predict", "photos/1.jpg", "--labels", "fish,dog", "--format", "jsonl", "--explain")
     (before,), (after,) = records(plain.stdout), records(told.stdout)
     for one, other in zip(before["labels"], after["labels"], strict=True):
-        assert other.items() >= one.items() and "heatmap" not in one
-        assert other["heatmap"]["height"] == other["heatmap"]["width"]
+        assert other.items() >= one.items()
         assert ("nearest" in other) == (other["label"] == "fish")
     assert len(next(each for each in after["labels"] if each["label"] == "fish")["nearest"]) == 3
     table = zsmld("predict", "photos/1.jpg", "--labels", "fish", "--explain")

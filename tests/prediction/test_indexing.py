@@ -68,4 +68,4 @@ def test_settings_that_do_not_fit_are_refused(workspace):
         with pytest.raises(UsageError):
             zsmld.index_photographs(["photos"], **values)
     with pytest.raises(InputError, match="no such model folder"):
-        zsmld.index_photographs(["photos"], model="runs/absent")
+        zsmld.index_photographs(["photos"], model="absent")

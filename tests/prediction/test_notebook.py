@@ -59,8 +59,8 @@ def test_rich_shows_a_line_a_label_and_no_markup(predictions):
 def test_a_notebook_shows_pictures_labels_and_heatmaps(predictions):
     page = Tags(predictions._repr_html_())
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    # Two photographs, with two heatmaps and one.
-    assert len(pictures) == 5 and all(each.startswith("data:image/jpeg;base64,") for each in pictures)
+    # Three photographs, one with two heatmaps, one with one.
+    assert len(pictures) == 6 and all(each.startswith("data:image/jpeg;base64,") for each in pictures)
     assert "0.875" in page.texts and "is empty" in page.texts and "no such file" in page.texts
     assert any("onerror" in text for text in page.texts) and "script" not in {tag for tag, _ in page.tags}
 

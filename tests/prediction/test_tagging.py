@@ -87,6 +87,60 @@ def test_other_labels_and_other_photographs_change_no_score(tagger, photographs)
     assert all(abs(one["sea"] - many["sea"]) < 1e-6 for one, many in zip(few, together, strict=True))
 
 
+def test_files_pixels_and_arrays_of_one_photograph_have_one_score(tagger, photographs):
+    path = photographs / "0.jpg"
+    image = Image.open(path)
+    several = tagger.predict([path, str(path), image, np.asarray(image)], LABELS, top_k=0)
+    assert [each.labels for each in several] == [several[0].labels] * 4
+    assert [str(each.path) for each in several] == [str(path)] * 3 + ["image 4"]
+    assert several[0].picture is None and several[3].picture is not None
+    with pytest.raises(UsageError, match="a list of them was expected"):
+        tagger.predict(path, LABELS)
+
+
+def test_number_and_threshold_choose_among_the_same_scores(tagger, photographs):
+    paths = [photographs / f"{number}.jpg" for number in range(5)]
+    everything = tagger.predict(paths, LABELS, top_k=0)
+    assert [each.labels for each in tagger.predict(paths, LABELS)] == [each.labels[:5] for each in everything]
+    middle = sorted(label.score for each in everything for label in each.labels)[10]
+    for whole, above, both in zip(
+        everything,
+        tagger.predict(paths, LABELS, threshold=middle),
+        tagger.predict(paths, LABELS, threshold=middle, top_k=1),
+        strict=True,
+    ):
+        kept = [each.label for each in whole.labels if each.score >= middle]
+        assert [each.label for each in above.labels] == kept and [each.label for each in both.labels] == kept[:1]
+        assert all(each.is_there and each.threshold == middle for each in above.labels)
+
+
+def test_an_explanation_adds_where_and_near_to_what_and_changes_no_score(tagger, photographs):
+    path = photographs / "0.jpg"
+    plain, told = (tagger.predict([path], LABELS, top_k=3, explain=explain)[0].labels for explain in (False, True))
+    assert scores([Prediction(path, plain)]) == scores([Prediction(path, told)])
+    assert all(each.heatmap is None and not each.nearest for each in plain)
+    for each in told:
+        assert each.heatmap is not None and each.heatmap.height == each.heatmap.width == 2
+        assert min(each.heatmap.levels) == 0 and max(each.heatmap.levels) == 255
+        assert each.seen == (each.label in LABELS[:2]) == (not each.nearest)
+        assert {label for label, _ in each.nearest} <= set(LABELS[:2])
+
+
+def test_a_heatmap_is_the_attention_of_its_own_label(tagger, photographs):
+    """The highest cell is where attention, computed apart, is highest."""
+    from zsmld.decoder.attention import attention_weights
+
+    path = photographs / "1.jpg"
+    (told,) = tagger.predict([path], LABELS, top_k=0, explain=True)
+    model = tagger.trained.model
+    tokens = model.backbone.encode([model.backbone.preprocess.open(path)], 1)
+    for each in told.labels:
+        vector = torch.from_numpy(tagger.trained.labels.select([each.label]).vectors)
+        weights = attention_weights(model.head, tokens, vector)[0, 0]
+        assert int(weights.argmax()) == each.heatmap.levels.index(255)
+        assert int(weights.argmin()) == each.heatmap.levels.index(0)
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_changes_scores_a_little_and_the_model_not_at_all(folder, photographs, precision):
     exact, rounded = (zsmld.ZeroShotTagger.from_pretrained(folder, precision=each) for each in ("float32", precision))
@@ -123,7 +177,10 @@ HOSTILE = [
 
 def test_jsonl_is_a_record_a_line():
     lines = [json.loads(line) for line in as_jsonl(HOSTILE)]
-    assert lines[0]["labels"] == [{"label": "[/foo]", "score": 0.75}, {"label": "=cmd()\x1b[31m", "score": 0.25}]
+    shown = {"threshold": 0.5, "seen": False}
+    assert lines[0]["labels"] == [
+        {"label": "[/foo]", "score": 0.75} | shown, {"label": "=cmd()\x1b[31m", "score": 0.25} | shown
+    ]  # fmt: skip
     assert lines[1] == {"path": "b.jpg", "error": "is empty"}
     assert all(line.count("\n") == 1 for line in as_jsonl(HOSTILE))
 
