@@ -26,6 +26,15 @@ def test_writes_whole_with_the_mode_that_the_umask_leaves(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o444])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path, mode):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(mode)
+    files.write_text(path, "new")
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", mode)
+
+
 def test_a_failure_inside_the_block_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     files.write_text(path, "old")

@@ -48,6 +48,8 @@ def without_writing(is_without: bool) -> Iterator[None]:
 def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]]:
     """Open `path` for writing so that it changes whole, at the end of the block, or not at all.
 
+    A file that is replaced keeps its permissions.
+
     Args:
         path: the final name; its folder is created where it is missing.
         force: without it an existing `path` is refused.
@@ -71,6 +73,9 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
         # os.open with 0666 leaves the mode to the umask, as for any file that a program writes.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "wb") as stream:
+            # A new file has none to keep, and not every disk has permissions.
+            with suppress(OSError):
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

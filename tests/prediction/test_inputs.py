@@ -233,22 +233,6 @@ def test_a_list_through_a_real_pipe(at):
     assert done.stdout.split() == [b"q/2.jpg", b"p/1.jpg", b"gone.jpg"]
 
 
-@pytest.fixture
-def unprivileged():
-    """A folder of a user who is not root: for root no folder is unreadable."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name)
-        if os.geteuid():
-            yield path
-            return
-        os.chown(path, 65534, 65534)
-        os.seteuid(65534)
-        try:
-            yield path
-        finally:
-            os.seteuid(0)
-
-
 def test_folders_that_cannot_be_read_are_told(unprivileged, capsys):
     touch(unprivileged / "p/1.jpg", unprivileged / "p/shut/2.jpg", unprivileged / "p/closed/3.jpg")
     for name, mode in (("shut", 0), ("closed", 0o300)):
