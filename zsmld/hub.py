@@ -1,4 +1,5 @@
-"""Files of the Hugging Face hub: from its cache without asking, else fetched, else an error within seconds.
+"""Files of the Hugging Face hub: weights from its cache without asking, models as they are there now; else an error
+within seconds.
 
 The hub's client waits half a minute for a network that is not there; here it is asked first whether it answers.
 """
@@ -56,8 +57,8 @@ def snapshot(name: HubName, filenames: Sequence[str]) -> Path:
             )  # fmt: skip
         except LocalEntryNotFoundError as error:
             raise EnvironmentFailure(
-                f"{name} is no folder here, and of the hub it is not on this machine and cannot be fetched: "
-                f"{reason or first_line(error)}",
+                f"{name} is no folder here, and the hub's model of that name is not on this machine and cannot be "
+                f"fetched: {reason or first_line(error)}",
                 remedy=f"Fetch it where there is network (zsmld pull {name}), or set HF_HOME to a cache that holds it.",
             ) from error
     if not (folder / filenames[0]).exists():

@@ -136,6 +136,9 @@ def test_a_card_that_a_person_edited_is_theirs(folder, capsys):
     path.write_bytes(b"caf\xe9")
     refresh_card(folder)
     assert path.read_bytes() == b"caf\xe9"
+    # A new model in its place needs a card of its own, and that is said.
+    make(folder)
+    assert "README.md was edited, and is of an earlier model: it is replaced" in capsys.readouterr().err
     path.unlink()
     refresh_card(folder)
     assert is_own(path.read_text())

@@ -118,6 +118,8 @@ def save_model(
         "weights_digest": digest,
         "about": about,
     }
+    if not has_own_card(folder):
+        console.warn(f"{folder / CARD} was edited, and is of an earlier model: it is replaced")
     files.write_text(folder / CARD, _card(folder, described, labels))
     files.write_json(folder / CONFIG, described)
 

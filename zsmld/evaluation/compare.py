@@ -156,7 +156,7 @@ def compare(runs: Sequence[Path], settings: CompareSettings) -> Comparison:
     names = _methods(settings)
     models = [load_model(run) for run in runs]
     _check_comparable(models)
-    settings = _completed(settings, data_of(models[0].folder))
+    settings = _completed(settings, data_of(runs[0]))
     annotations, unseen = config.given(settings, "annotations"), config.given(settings, "unseen")
     everything = read_dataset(annotations, ReadOptions(settings.images, settings.split_file))
     everything = present(everything, allow_missing=settings.allow_missing)
