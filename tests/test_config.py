@@ -21,6 +21,7 @@ class Example:
     source: str | None = setting(None, "Source.", section="labels", may_be_path=True)
     kind: str = setting("a", "Kind.", section="train", choices=("a", "b"))
     quick: bool = setting(False, "Quick.", section="train")
+    model: Path | None = setting(None, "Model.", section="train", may_be_on_hub=True)
 
 
 def workspace(folder, text):
@@ -53,6 +54,18 @@ def test_every_type_from_every_place(tmp_path):
 def test_a_text_that_names_no_file_stays_a_text(tmp_path):
     space = workspace(tmp_path, '[labels]\nsource = "open_clip:ViT-B-32@x"\n')
     assert config.resolve(Example, {}, space, {}).source == "open_clip:ViT-B-32@x"
+
+
+@pytest.mark.parametrize("text", ["me/holidays", "hf:me/holidays", "me/holidays@v1"])
+def test_a_path_that_may_be_on_the_hub_stays_a_name_where_it_is_one(tmp_path, text):
+    space = workspace(tmp_path, f'[train]\nmodel = "{text}"\n[labels]\nseen = "{text}"\n')
+    made = config.resolve(Example, {}, space, {})
+    assert made.model == Path(text) and made.seen == tmp_path / text
+    (tmp_path / "me").mkdir()
+    still = config.resolve(Example, {}, space, {}).model
+    assert still == (Path(text) if text.startswith("hf:") else tmp_path / text)
+    with pytest.raises(UsageError, match="is no name on the hub"):
+        config.resolve(Example, {"model": "hf:holidays"}, space, {})
 
 
 def test_the_file_is_found_from_the_current_folder_upward(tmp_path, monkeypatch):

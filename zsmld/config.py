@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from zsmld import files
 from zsmld.errors import InputError, UsageError, nearest
+from zsmld.hub_names import model_name
 
 FILE_NAME = "zsmld.toml"
 
@@ -36,18 +37,19 @@ def setting(
     choices: tuple[str, ...] | None = None,
     flag: str | None = None,
     may_be_path: bool = False,
+    may_be_on_hub: bool = False,
     complete: str | None = None,
     negated: str | None = None,
 ) -> Any:
     """Declare one setting: its default, help text, table in `zsmld.toml`, and what values are admitted.
 
     A text that `may_be_path` and names a file beside the `zsmld.toml` that it stands in means that file; so do parts
-    of it (`_placed`). `complete` is what the shell completes its values with, `negated` the flag that switches off what
-    is true or false.
+    of it (`_placed`). A path that `may_be_on_hub` stays as it is where it names a model there. `complete` is what the
+    shell completes its values with, `negated` the flag that switches off what is true or false.
     """
     metadata = {
         "text": text, "section": section, "minimum": minimum, "below": below, "choices": choices, "flag": flag,
-        "may_be_path": may_be_path, "complete": complete, "negated": negated,
+        "may_be_path": may_be_path, "may_be_on_hub": may_be_on_hub, "complete": complete, "negated": negated,
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -243,6 +245,8 @@ def _checked_scalar(scalar: type, field: dataclasses.Field[Any], raw: Any, origi
     if scalar is Path:
         if not isinstance(raw, (str, Path)) or not str(raw):
             raise refuse("a path")
+        if field.metadata["may_be_on_hub"] and model_name(str(raw), folder):
+            return Path(raw)
         return folder / files.expanded(raw)
     if field.metadata["may_be_path"] and isinstance(raw, str):
         raw = _placed(raw, folder)

@@ -58,6 +58,11 @@ def wants_traceback() -> bool:
     return _state.debug
 
 
+def shows_bars() -> bool:
+    """Whether progress may be a bar: on a terminal, and not with `--quiet`."""
+    return not _state.quiet and sys.stderr.isatty()
+
+
 def clean(text: str) -> str:
     """`text` without control characters, so that a label or a file name cannot drive the terminal."""
     return "".join(c if unicodedata.category(c) not in {"Cc", "Cs"} else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -129,7 +134,7 @@ class Meter:
 @contextmanager
 def progress(description: str, total: int, *, done: int = 0) -> Iterator[Meter]:
     """Show progress of `total` items while the block runs; `done` of them were finished before."""
-    if _state.quiet or not sys.stderr.isatty():
+    if not shows_bars():
         yield Meter(description, total, done)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

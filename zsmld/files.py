@@ -75,7 +75,7 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise unwritable(error, path) from error
     finally:
@@ -104,7 +104,7 @@ def promote(growing: Path, path: Path) -> None:
     """Give a file that is whole now its final name, in one step."""
     try:
         growing.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise unwritable(error, path) from error
 
@@ -136,7 +136,8 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -191,7 +192,7 @@ def point_latest(link: Path, target: Path) -> None:
     try:
         temporary.symlink_to(target.name)
         temporary.replace(link)
-        _sync_folder(link.parent)
+        sync_folder(link.parent)
     except OSError as error:
         raise unwritable(error, link) from error
     finally:

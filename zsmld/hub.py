@@ -1,18 +1,111 @@
-"""Files of the Hugging Face hub: from its cache without asking, else fetched, else an error within seconds.
+"""Files of the Hugging Face hub: weights from its cache without asking, models as they are there now; else an error
+within seconds.
 
 The hub's client waits half a minute for a network that is not there; here it is asked first whether it answers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zsmld import console
-from zsmld.errors import EnvironmentFailure, InputError, UsageError
+from zsmld.errors import EnvironmentFailure, InputError, UsageError, ZsmldError
+from zsmld.hub_names import HubName
 
 _SECONDS_TO_ANSWER = 4.0
+LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token"
+
+
+def repository_of(folder: Path) -> str | None:
+    """ORG/NAME where `folder` is a model's in the hub's cache, which is not ours to write to; else None."""
+    from huggingface_hub import constants
+
+    cache, place = Path(constants.HF_HUB_CACHE).resolve(), folder.resolve()
+    if not place.is_relative_to(cache) or not (parts := place.relative_to(cache).parts):
+        return None
+    kind, _, repository = parts[0].partition("--")
+    return repository.replace("--", "/", 1) if kind == "models" else None
+
+
+def snapshot(name: HubName, filenames: Sequence[str]) -> Path:
+    """The folder of the hub's cache with those of the files that the model has; without the first it is none.
+
+    The hub is asked for the newest of a branch; where it does not answer, what is in the cache will do.
+
+    Raises:
+        UsageError: no hub name.
+        InputError: the hub has no such model, or no such revision of it.
+        EnvironmentFailure: it is not in the cache, and cannot be fetched.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    reason = why_unreachable(constants.ENDPOINT)
+    if reason is None:
+        console.info(f"asking {constants.ENDPOINT} for {name}")
+    with told(name), bars():
+        try:
+            folder = Path(
+                snapshot_download(
+                    name.repository, revision=name.revision, allow_patterns=list(filenames),
+                    local_files_only=reason is not None,
+                )
+            )  # fmt: skip
+        except LocalEntryNotFoundError as error:
+            raise EnvironmentFailure(
+                f"{name} is no folder here, and the hub's model of that name is not on this machine and cannot be "
+                f"fetched: {reason or first_line(error)}",
+                remedy=f"Fetch it where there is network (zsmld pull {name}), or set HF_HOME to a cache that holds it.",
+            ) from error
+    if not (folder / filenames[0]).exists():
+        raise InputError(f"{name} on the hub has no {filenames[0]}: it is no model of zsmld")
+    return folder
+
+
+@contextlib.contextmanager
+def told(name: HubName) -> Iterator[None]:
+    """What the hub's client raises, of several libraries, as an error that says what to do."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except ZsmldError:
+        raise
+    except HFValidationError as error:
+        raise UsageError(f"{name.repository!r} is no name on the hub: {first_line(error)}") from error
+    except RevisionNotFoundError as error:
+        raise InputError(f"{name.repository} has no revision {name.revision!r} on the hub") from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"{name.repository} is neither a folder here nor a model of the hub that may be read",
+            remedy=f"Check the name. If it is private: {LOG_IN}.",
+        ) from error
+    except Exception as error:
+        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+        if status in (401, 403):
+            raise EnvironmentFailure(
+                f"the hub refuses {name.repository}: {first_line(error)}", remedy=f"{LOG_IN} that may write there."
+            ) from error
+        why = first_line(error) + (f" ({first_line(error.__cause__)})" if error.__cause__ else "")
+        raise EnvironmentFailure(f"{name.repository}: the hub does not do it: {why}") from error
+
+
+@contextlib.contextmanager
+def bars() -> Iterator[None]:
+    """The client's progress bars where there may be some."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    with contextlib.nullcontext() if console.shows_bars() else disable_progress_bars():
+        yield
 
 
 def fetched(repository: str, filename: str, *, remedy: str) -> Path:

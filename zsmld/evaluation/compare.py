@@ -25,12 +25,13 @@ from zsmld.evaluation.clip_scores import clip_scores
 from zsmld.evaluation.figures import ScoreTable, SetResult, as_lists, evaluate_sets
 from zsmld.evaluation.protocols import Protocol, protocol_named
 from zsmld.evaluation.repeat import data_of
-from zsmld.evaluation.report_text import escaped, percent, percent_range
+from zsmld.evaluation.report_text import percent, percent_range
 from zsmld.evaluation.run import seen_and_unseen
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import embed_like
 from zsmld.labels.vocabulary import canonical
 from zsmld.linear import METHODS, Problem, fit_method
+from zsmld.markdown import escaped
 from zsmld.settings import CompareSettings
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ def compare(runs: Sequence[Path], settings: CompareSettings) -> Comparison:
     """Score the test images with every run and every chosen simple method.
 
     Args:
-        runs: run folders that were trained on the same seen labels; the first is what differences are against, and its
-            tokens, vectors and training records are what the simple methods take.
+        runs: run folders, or names on the hub, of models that were trained on the same seen labels; the first is what
+            differences are against, and its tokens, vectors and training records are what the simple methods take.
         settings: see `CompareSettings`.
 
     Raises:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from zsmld.evaluation.report import LabelResult, Report
+from zsmld.markdown import escaped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,8 +38,6 @@ _COUNTS = (
     ("images", "images"),
     ("images left out", "images_left_out"),
 )
-# Markdown reads these, and HTML would.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$])")
 
 
 def rows(report: Report) -> Iterator[tuple[str, list[str], bool]]:
@@ -167,8 +165,3 @@ def _label(result: LabelResult) -> str:
     near = "" if result.nearest_seen is None else f"{escaped(result.nearest_seen[0])} ({result.nearest_seen[1]:.2f})"
     kind = "seen" if result.seen else "unseen"
     return f"| {escaped(result.label)} | {kind} | {result.positives} | {percent(result.average_precision)} | {near} |"
-
-
-def escaped(text: str) -> str:
-    """`text` as Markdown shows it: labels and file names are text, never markup."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
