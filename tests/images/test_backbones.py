@@ -315,6 +315,19 @@ def test_malformed_configs_are_input_errors(key, value):
         Backbone.from_config({name: each for name, each in config.items() if name != key})
 
 
+@pytest.mark.parametrize("argument", ["checkpoint_path", "pretrained", "pretrained_cfg_overlay", "cache_dir"])
+def test_a_description_has_no_say_in_where_weights_come_from(argument):
+    config = create_backbone(spec("timm:test_resnet")).to_config()
+    with pytest.raises(InputError, match=f"{argument}.* is no argument of a model"):
+        Backbone.from_config(config | {"arguments": {argument: "weights.pth"}})
+    vision = {"timm_model_name": "hf-hub:somebody/model", "image_size": 32}
+    with pytest.raises(InputError, match="a tower of timm has no address"):
+        Backbone.from_config(
+            config
+            | {"name": "open_clip:x", "architecture": {"embed_dim": 8, "vision_cfg": vision, "quick_gelu": False}}
+        )
+
+
 def test_the_fingerprint_tells_everything_that_changes_tokens(resnet_file):
     weights = str(resnet_file)
     base = create_backbone(spec("timm:test_resnet", weights))

@@ -18,6 +18,11 @@ from zsmld.errors import InputError, UsageError, nearest
 
 RANDOM = "random"
 _CONFIGURATION_ERRORS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ArithmeticError)
+# Arguments of timm's factory, not of a model: the description of a tower may come from anybody, and has no say in them.
+_OF_THE_FACTORY = frozenset({
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable",
+    "exportable", "no_jit",
+})  # fmt: skip
 # The class that holds an image tower insists on a text tower beside it; the smallest one there is.
 _NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
 
@@ -74,6 +79,8 @@ def from_architecture(architecture: Mapping[str, Any]) -> nn.Module:
 
     with _quiet_library("root"), _told_errors("open_clip", RANDOM):
         vision = {**architecture["vision_cfg"], "timm_model_pretrained": False}
+        if ":" in (vision.get("timm_model_name") or ""):
+            raise ValueError("a tower of timm has no address")  # timm would ask the hub what it is
         quick_gelu = bool(architecture["quick_gelu"])
         clip = open_clip.CLIP(int(architecture["embed_dim"]), vision, dict(_NO_TEXT), quick_gelu)
         visual: nn.Module = clip.visual
@@ -101,6 +108,8 @@ def _build_timm(model: str, weights: str | None, arguments: Mapping[str, Any], i
 
     if not timm.is_model(model):
         raise UsageError(f"timm has no model {model!r}", remedy=nearest(model, timm.list_models()))
+    if foreign := sorted(_OF_THE_FACTORY & set(arguments)):
+        raise UsageError(f"{foreign[0]!r} is no argument of a model", remedy="Leave it out.")
     options: dict[str, Any] = dict(arguments)
     with _told_errors(f"timm:{model}", RANDOM):
         published = timm.get_pretrained_cfg(model)
