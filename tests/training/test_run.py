@@ -14,6 +14,7 @@ from PIL import Image
 import zsmld
 from zsmld.decoder.model_folder import load_model
 from zsmld.errors import InputError, UsageError
+from zsmld.markdown import escaped
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (30, 60, 220), "yellow": (230, 220, 40)}
 SEEN, UNSEEN = ("red", "green", "blue"), ("yellow",)
@@ -84,7 +85,7 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_repeat_it(workspace):
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
     trained = load_model(run)
     assert trained.seen == SEEN and trained.labels.labels == SEEN + UNSEEN
-    assert "timm:test_convnext" in (run / "README.md").read_text()
+    assert escaped("timm:test_convnext") in (run / "README.md").read_text()
 
 
 def test_the_same_settings_give_the_same_bytes_and_the_next_number(workspace):

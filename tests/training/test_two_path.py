@@ -17,6 +17,7 @@ from zsmld.decoder.model_folder import load_model
 from zsmld.decoder.two_path import TwoPathHead
 from zsmld.errors import InputError, UsageError
 from zsmld.evaluation.compare import compare
+from zsmld.markdown import escaped
 from zsmld.settings import CompareSettings
 from zsmld.training import rehearsal
 
@@ -122,7 +123,7 @@ def test_a_published_method_as_a_model_ranks_as_the_baseline_does(workspace, met
         for figure in ("map", "f1@3"):
             assert model.sets[part].figures[figure] == pytest.approx(baseline.sets[part].figures[figure], abs=2e-3)
     told = ", ".join(f"{name} {value:g}" for name, value in baseline.about.items())
-    assert f"| hyper-parameters | {told} |" in (run / "README.md").read_text()
+    assert f"| {escaped('hyper-parameters')} | {escaped(told)} |" in (run / "README.md").read_text()
 
 
 @pytest.mark.parametrize("method", ["linear", "two-path"])

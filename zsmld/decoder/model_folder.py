@@ -7,13 +7,15 @@ A closed-set model has no `labels.safetensors`: its labels are its classes, in `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from zsmld import __version__, files
+from zsmld import __version__, console, files, hub, hub_names
+from zsmld.decoder import model_card
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.two_path import TwoPathHead
@@ -26,7 +28,14 @@ from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
 CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.safetensors", "README.md"
 RECORD = "run.json"  # how it was trained
+REPORT = "report.json"  # what was measured last
 CALIBRATION = "calibration.json"  # how much higher seen labels are scored
+PROBABILITIES = "probabilities.json"  # what makes scores probabilities
+SHORT_LIST = "short_list.safetensors"
+# All that goes to the hub and comes from there.
+TRAVELLING = (CONFIG, WEIGHTS, LABELS, CARD, RECORD, REPORT, CALIBRATION, PROBABILITIES, SHORT_LIST)
+# All that a folder holds which was not trained here; an evaluation writes its report in three forms.
+MODEL_FILES = (*TRAVELLING, "report.md", "report.html")
 FORMAT_VERSION = 1
 _KEYS = ("format_version", "head", "backbone", "backbone_trained", "seen", "weights_digest")
 
@@ -43,6 +52,7 @@ class TrainedModel:
         single_label: whether an image has exactly one of the classes: softmax in the place of sigmoids.
         backbone_trained: whether the backbone differs from the published one.
         folder: where it was loaded from.
+        about: what is to be said of its training, by name.
     """
 
     model: ZeroShotModel
@@ -51,6 +61,7 @@ class TrainedModel:
     single_label: bool
     backbone_trained: bool
     folder: Path
+    about: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def closed_set(self) -> bool:
@@ -81,7 +92,7 @@ def save_model(
     single_label: bool = False,
     about: dict[str, str],
 ) -> None:
-    """Write a model folder.
+    """Write a model folder, its card anew.
 
     Args:
         about: what the card says of the training: name → value.
@@ -90,8 +101,7 @@ def save_model(
     digest = write_tensors(folder / WEIGHTS, arrays, {"format": str(FORMAT_VERSION)})
     if labels is not None:
         labels.save(folder / LABELS, force=True)
-    files.write_text(folder / CARD, _card(model.head, seen, labels, about))
-    config = {
+    described = {
         "format_version": FORMAT_VERSION,
         "zsmld_version": __version__,
         "head": model.head.sizes,
@@ -100,16 +110,37 @@ def save_model(
         "seen": list(seen),
         "single_label": single_label,
         "weights_digest": digest,
+        "about": about,
     }
-    files.write_json(folder / CONFIG, config)
+    if not has_own_card(folder):
+        console.warn(f"{folder / CARD} was edited, and is of an earlier model: it is replaced")
+    files.write_text(folder / CARD, _card(folder, described, labels))
+    files.write_json(folder / CONFIG, described)
 
 
-def load_model(folder: Path) -> TrainedModel:
-    """Load a model folder.
+def resolve_model(named: str | Path) -> Path:
+    """The folder of the model that `named` names.
+
+    Args:
+        named: a folder; or where there is none, `ORG/NAME` or `hf:ORG/NAME` on the hub, with `@REVISION` or without,
+            whose files are then in the hub's cache.
+
+    Raises:
+        UsageError: `hf:` before what is no name.
+        InputError: the hub has no such model.
+        EnvironmentFailure: it is not in the cache, and cannot be fetched.
+    """
+    name = hub_names.model_name(str(named), Path.cwd())
+    return Path(named) if name is None else hub.snapshot(name, TRAVELLING)
+
+
+def load_model(named: str | Path) -> TrainedModel:
+    """Load a model: a folder, or what the hub has under a name (see `resolve_model`).
 
     Raises:
         InputError: the folder is absent, holds no finished model, or one of its files is damaged.
     """
+    folder = resolve_model(named)
     if not folder.is_dir():
         raise InputError("no such model folder", path=folder, remedy="Train one with zsmld train, or give --model.")
     if not (folder / CONFIG).exists():
@@ -136,7 +167,56 @@ def load_model(folder: Path) -> TrainedModel:
         single_label=config["single_label"],
         backbone_trained=config["backbone_trained"],
         folder=folder,
+        about=config["about"],
     )
+
+
+def card_of(folder: Path, *, name: str | None = None, licence: str | None = None) -> str:
+    """The card of a model folder, out of what is in it now; see `model_card.card`.
+
+    Raises:
+        InputError: no finished model there, or a damaged one.
+    """
+    described = _checked_config(folder / CONFIG)
+    labels = LabelEmbeddings.load(folder / LABELS) if (folder / LABELS).exists() else None
+    return _card(folder, described, labels, name=name, licence=licence)
+
+
+def has_own_card(folder: Path) -> bool:
+    """Whether the card of a model folder is one of ours, or there is none: no person's work is in it."""
+    path = folder / CARD
+    return not path.exists() or model_card.is_own(files.read_bytes(path).decode("utf-8", "replace"))
+
+
+def refresh_card(folder: Path) -> None:
+    """Write the card of a model folder anew, unless a person has edited it."""
+    if has_own_card(folder):
+        files.write_text(folder / CARD, card_of(folder))
+    else:
+        console.info(f"{folder / CARD} was edited: it is left as it is")
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """What a JSON file of a model folder says; empty where there is none, or it is none of ours."""
+    if not path.exists():
+        return {}
+    try:
+        value = files.read_json(path)
+    except InputError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _card(
+    folder: Path,
+    described: dict[str, Any],
+    labels: LabelEmbeddings | None,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+) -> str:
+    record, report = record_of(folder / RECORD), record_of(folder / REPORT)
+    return model_card.card(described, labels, record=record, report=report, name=name, licence=licence)
 
 
 def _head(sizes: dict[str, Any]) -> MLDecoder | TwoPathHead:
@@ -179,41 +259,7 @@ def _checked_config(path: Path) -> dict[str, Any]:
     # Folders from before there was a closed-set head say nothing of it.
     if type(config.setdefault("single_label", False)) is not bool:
         raise InputError("single_label is neither true nor false", path=path)
+    about = config.setdefault("about", {})
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        raise InputError("about is not a table of texts", path=path)
     return config
-
-
-def _card(
-    head: MLDecoder | TwoPathHead, seen: tuple[str, ...], labels: LabelEmbeddings | None, about: dict[str, str]
-) -> str:
-    name = "An ML-Decoder head"
-    if isinstance(head, TwoPathHead):
-        name = "A linear head" if head.decoder is None else "An ML-Decoder head beside a linear one"
-    rows = "\n".join(f"| {key} | {value} |" for key, value in about.items())
-    kind = "in zero-shot mode: it scores photographs for any words that have a vector in its label space"
-    task, tag, space, words = "zero-shot-image-classification", "zero-shot", "", " --labels words.txt"
-    if labels is None:
-        kind = "with an output for each of its classes"
-        task, tag, words = "image-classification", "closed-set", ""
-    else:
-        space = f"\n| label vectors | {labels.width} numbers from {_told_source(labels)} |"
-    return f"""---
-library_name: zsmld
-pipeline_tag: {task}
-tags: [{tag}, multi-label, ml-decoder]
----
-# A zsmld model
-
-{name} {kind}.
-
-| | |
-|---|---|
-| trained on | {len(seen)} labels: {", ".join(seen[:10])}{", ..." if len(seen) > 10 else ""} |{space}
-{rows}
-
-    zsmld predict photo.jpg{words} --model THIS_FOLDER
-"""
-
-
-def _told_source(labels: LabelEmbeddings) -> str:
-    """The sources without their folders, which mean nothing on another machine."""
-    return " + ".join(f"{Path(part.source).name} ({part.kind})" for part in labels.provenance.parts)

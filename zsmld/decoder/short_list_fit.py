@@ -14,13 +14,13 @@ from torch import Tensor
 
 from zsmld import files
 from zsmld.decoder.inference import InferenceHead
-from zsmld.decoder.model_folder import CONFIG
+from zsmld.decoder.model_folder import CONFIG, SHORT_LIST
 from zsmld.decoder.short_list import TOP, ShortList, decoder_of, one_by_one
 from zsmld.decoder.two_path import TwoPathInference
 from zsmld.errors import InputError, UsageError
 from zsmld.tensors import read_tensors, write_tensors
 
-FILE_NAME = "short_list.safetensors"
+FILE_NAME = SHORT_LIST
 FEWEST_IMAGES, FEWEST_LABELS = 8, 100
 _FORMAT = "1"
 _REMEDY = "Make it again with zsmld short-list, or remove it."

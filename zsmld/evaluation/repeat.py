@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zsmld import console, files
+from zsmld import console
 from zsmld.datasets.records import Dataset
-from zsmld.decoder.model_folder import RECORD
-from zsmld.errors import InputError
+from zsmld.decoder.model_folder import RECORD, record_of
 from zsmld.evaluation.report import REPORTS, Report
 from zsmld.settings import EvalSettings
 from zsmld.versions import versions
@@ -33,37 +32,39 @@ def completed(settings: EvalSettings) -> EvalSettings:
     """
     if settings.annotations is not None:
         return settings
-    last = _json(settings.model / REPORTS[0]).get("evaluation")
-    if settings.unseen is None and isinstance(last, dict) and set(last) == set(_REPEATED):
+    last = _table(record_of(settings.model / REPORTS[0]), "evaluation")
+    if settings.unseen is None and set(last) == set(_REPEATED) == set(_of_this_machine(last)):
         told = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in last.items() if value)
         console.info(f"repeating the evaluation of {settings.model / REPORTS[0]}: {told}")
         return _with(settings, last)
-    trained = _json(settings.model / RECORD).get("settings", {})
+    trained = _of_this_machine(_table(record_of(settings.model / RECORD), "settings"))
     return _with(settings, {name: trained.get(name) for name in ("annotations", "images", "split_file")})
 
 
 def data_of(folder: Path) -> dict[str, Path]:
     """The data set that a model was trained on, and the unseen labels of its last evaluation, as far as they are known:
     `annotations`, `images`, `split_file`, `unseen`."""
-    last = _json(folder / REPORTS[0]).get("evaluation")
-    known = _json(folder / RECORD).get("settings", {}) | (last if isinstance(last, dict) else {})
+    last = _table(record_of(folder / REPORTS[0]), "evaluation")
+    known = _of_this_machine(_table(record_of(folder / RECORD), "settings") | last)
     return {name: Path(known[name]) for name in _PATHS if isinstance(known.get(name), str)}
+
+
+def _table(record: dict[str, Any], key: str) -> dict[str, Any]:
+    found = record.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _of_this_machine(values: dict[str, Any]) -> dict[str, Any]:
+    """Without the paths of a folder that came from another machine: there they are names alone."""
+    return {
+        name: value for name, value in values.items()
+        if name not in _PATHS or value is None or Path(str(value)).is_absolute()
+    }  # fmt: skip
 
 
 def _with(settings: EvalSettings, values: dict[str, Any]) -> EvalSettings:
     given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     return replace(settings, **given | {name: Path(given[name]) for name in _PATHS if name in given})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """What a file of the model folder says; empty where there is none, or it is no report of ours."""
-    if not path.exists():
-        return {}
-    try:
-        value = files.read_json(path)
-    except InputError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def differences(settings: EvalSettings, everything: Dataset, report: Report) -> Iterator[str]:
@@ -74,12 +75,12 @@ def differences(settings: EvalSettings, everything: Dataset, report: Report) -> 
         everything: all records of its data set.
         report: what it found.
     """
-    run, last = _json(settings.model / RECORD), _json(settings.model / REPORTS[0])
-    then = run.get("versions", {})
+    run, last = record_of(settings.model / RECORD), record_of(settings.model / REPORTS[0])
+    then = _table(run, "versions")
     for name, now in versions().items():
         if name in then and then[name] != now:
             yield f"{name} is {now}, the model was trained with {then[name]}"
-    before, trained = run.get("digests", {}).get("annotations"), run.get("settings", {})
+    before, trained = _table(run, "digests").get("annotations"), _table(run, "settings")
     # Of another data set than the one it was trained on there is nothing to say.
     same_file = trained.get("annotations") == str(Path(settings.annotations or "").absolute())
     told = before and same_file and not trained.get("allow_missing")
@@ -87,7 +88,8 @@ def differences(settings: EvalSettings, everything: Dataset, report: Report) -> 
         yield "the training records are not those that the model was trained on"
     if last.get("evaluation") != report.about["evaluation"]:
         return
-    changed = [name for name, digest in report.about["digests"].items() if last.get("digests", {}).get(name) != digest]
+    digests = _table(last, "digests")
+    changed = [name for name, digest in report.about["digests"].items() if digests.get(name) != digest]
     for name in changed:
         yield f"the {name} are not those of the last evaluation"
     found = report.to_json()

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from zsmld import config, console, distributed, files
+from zsmld import config, console, distributed, files, hub
 from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
-from zsmld.decoder.model_folder import CALIBRATION, CONFIG, TrainedModel, load_model
+from zsmld.decoder.model_folder import CALIBRATION, CONFIG, TrainedModel, load_model, refresh_card
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
@@ -34,7 +34,8 @@ from zsmld.versions import versions
 def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
     """Score the photographs of a split for seen and unseen labels and compare with the truth.
 
-    The report is also written to the model folder, as `report.json`, `report.md` and `report.html`.
+    The report is also written to the model folder, as `report.json`, `report.md` and `report.html`, and its figures
+    stand on the model's card then.
 
     Args:
         settings: all settings at once, as the command line builds them; or
@@ -51,7 +52,7 @@ def evaluate(settings: EvalSettings | None = None, **values: Any) -> Report:
 
 def _evaluate(settings: EvalSettings) -> Report:
     trained = load_model(settings.model)
-    settings = completed(settings)
+    settings = completed(replace(settings, model=trained.folder))
     annotations = config.given(settings, "annotations")
     everything = read_dataset(annotations, ReadOptions(settings.images, settings.split_file))
     part = everything.part(settings.split)
@@ -66,8 +67,19 @@ def _evaluate(settings: EvalSettings) -> Report:
     for line in told:
         console.warn(line)
     report = replace(report, about=report.about | {"differences": told, "images_missing": len(part) - len(dataset)})
-    report.write(settings.report or trained.folder)
+    _keep(report, settings)
     return report
+
+
+def _keep(report: Report, settings: EvalSettings) -> None:
+    """Write the report where it belongs, and its figures on the card of the model."""
+    if settings.report is not None:
+        report.write(settings.report)
+    elif (repository := hub.repository_of(settings.model)) is not None:
+        console.info(f"the report is not kept: {repository} lies in the hub's cache. Give --report, or pull it first")
+    else:
+        report.write(settings.model)
+        refresh_card(settings.model)
 
 
 def seen_and_unseen(trained: TrainedModel, path: Path) -> tuple[str, ...]:
@@ -153,9 +165,10 @@ def _nearest_seen(vectors: LabelEmbeddings, table: ScoreTable) -> dict[str, tupl
 def _about(settings: EvalSettings, trained: TrainedModel, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, Any]:
     # The folder behind `runs/latest`: the report names the run itself.
     folder = trained.folder.resolve()
+    repository = hub.repository_of(folder)
     return {
-        "title": f"{folder.name}: evaluation",
-        "model": str(folder),
+        "title": f"{repository or folder.name}: evaluation",
+        "model": repository or str(folder),
         "control": "shuffled label vectors" if _is_control(trained) else None,
         "data": str(settings.annotations),
         "split": settings.split,

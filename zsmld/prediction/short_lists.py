@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zsmld import console
+from zsmld import console, hub
 from zsmld.decoder.model_folder import TrainedModel
 from zsmld.decoder.scoring import photographic
 from zsmld.decoder.short_list import TOP
@@ -66,8 +66,13 @@ def make_short_list(
         device: where to compute.
 
     Raises:
-        UsageError: too few photographs that can be read, or too few labels.
+        UsageError: too few photographs that can be read, or too few labels; a model in the hub's cache.
     """
+    if (repository := hub.repository_of(trained.folder)) is not None:
+        raise UsageError(
+            f"{repository} lies in the hub's cache, where nothing is written",
+            remedy=f"Fetch it with zsmld pull {repository} first.",
+        )
     trained.model.to(device)
     drawn = np.random.default_rng(0).permutation(len(paths))[:PHOTOGRAPHS]
     tokens = _tokens(photographic(trained), [paths[row] for row in drawn])

@@ -32,7 +32,9 @@ class MeasureSettings(DataSettings, PrecisionSettings):
 class EvalSettings(MeasureSettings):
     """`zsmld eval`."""
 
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="eval")
+    model: Path = setting(
+        DEFAULT_MODEL, "Run or model folder, or ORG/NAME of a model on the hub.", section="eval", may_be_on_hub=True
+    )
     scores: Path | None = setting(
         None, "Evaluate these scores of any model instead: a table, images × labels (npy, npz, safetensors, CSV, "
         "Parquet). Needs --targets, --labels and --seen.", section="eval",

@@ -17,7 +17,9 @@ class WordsSettings(DeviceSettings):
         None, "Label file: the words to score. Any words; of a closed-set model, some of its classes.",
         section="predict",
     )  # fmt: skip
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder.", section="predict")
+    model: Path = setting(
+        DEFAULT_MODEL, "Run or model folder, or ORG/NAME of a model on the hub.", section="predict", may_be_on_hub=True
+    )
     source: tuple[str, ...] = setting(
         (), "Where the vectors of new words are, if not where the model's own came from.", section="predict",
         may_be_path=True, complete="source",

@@ -7,6 +7,7 @@ from typing import Any
 
 from zsmld import config, console, distributed, files
 from zsmld.decoder.model import ZeroShotModel
+from zsmld.decoder.model_card import CONTROL
 from zsmld.decoder.model_folder import CALIBRATION, RECORD, save_model
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.settings import TrainSettings
@@ -112,13 +113,9 @@ def _trained(job: Job) -> tuple[ZeroShotModel, Trainer]:
 
 
 def _finish(job: Job, model: ZeroShotModel, about: dict[str, str]) -> None:
-    about = {
-        "training images": str(len(job.training_rows)),
-        "tokens": told_backbone(job),
-        "method": job.settings.method,
-    } | about
+    about = {"training images": str(len(job.training_rows)), "method": job.settings.method} | about
     if job.settings.control:
-        about["CONTROL"] = "trained with shuffled label vectors, not for use"
+        about[CONTROL] = "trained with shuffled label vectors, not for use"
     save_model(
         job.folder, model.cpu(), seen=job.seen, labels=job.table, single_label=job.settings.single_label,
         backbone_trained=job.settings.train_backbone, about=about,
@@ -126,5 +123,6 @@ def _finish(job: Job, model: ZeroShotModel, about: dict[str, str]) -> None:
     # A control is not what eval and predict should take unasked; nor is a run that was put elsewhere.
     if not job.settings.control and job.folder.parent.resolve() == job.settings.runs.resolve():
         files.point_latest(job.folder.parent / run_folder.LATEST, job.folder)
-    for line in (f"finished: {job.folder}", *(f"  {name}: {value}" for name, value in about.items())):
+    told = {"tokens": told_backbone(job)} | about
+    for line in (f"finished: {job.folder}", *(f"  {name}: {value}" for name, value in told.items())):
         console.info(line)
