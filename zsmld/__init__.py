@@ -17,8 +17,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zsmld.decoder.conversion import convert
     from zsmld.decoder.head import MLDecoder
     from zsmld.decoder.replace import replace_head
+    from zsmld.decoder.sharing import pull, push
     from zsmld.evaluation.run import evaluate
     from zsmld.evaluation.scores import evaluate_scores
     from zsmld.labels.doctor import check_labels
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "embed_labels", "evaluate", "evaluate_scores",
-    "replace_head",    "train",
+    "LabelEmbeddings", "MLDecoder", "ZeroShotTagger", "check_labels", "convert", "embed_labels", "evaluate",
+    "evaluate_scores", "pull", "push", "replace_head", "train",
 ]  # fmt: skip
 
 # Imported when first used: `zsmld --help` must not wait for torch.
@@ -40,9 +42,12 @@ _HOMES = {
     "MLDecoder": "zsmld.decoder.head",
     "ZeroShotTagger": "zsmld.prediction.tagging",
     "check_labels": "zsmld.labels.doctor",
+    "convert": "zsmld.decoder.conversion",
     "embed_labels": "zsmld.labels.sources",
     "evaluate": "zsmld.evaluation.run",
     "evaluate_scores": "zsmld.evaluation.scores",
+    "pull": "zsmld.decoder.sharing",
+    "push": "zsmld.decoder.sharing",
     "replace_head": "zsmld.decoder.replace",
     "train": "zsmld.training.run",
 }

@@ -21,11 +21,14 @@ from zsmld.config import flag_of
 from zsmld.settings import (
     CheckSettings,
     CompareSettings,
+    ConvertSettings,
     DataCheckSettings,
     DataConvertSettings,
     EmbedSettings,
     EvalSettings,
     PredictSettings,
+    PullSettings,
+    PushSettings,
     SampleSettings,
     ShortListSettings,
     TrainSettings,
@@ -42,6 +45,9 @@ SETTINGS = {
     "predict": PredictSettings,
     "short-list": ShortListSettings,
     "sample": SampleSettings,
+    "push": PushSettings,
+    "pull": PullSettings,
+    "convert": ConvertSettings,
 }
 HEAVY = ("torch", "numpy", "PIL", "timm", "open_clip", "gensim", "sklearn", "safetensors", "huggingface_hub")
 AT_K = {f"{figure}@{k}" for figure in ("precision", "recall", "f1", "f1_ceiling") for k in (3, 5)}

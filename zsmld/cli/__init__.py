@@ -15,10 +15,13 @@ import click
 from zsmld import __version__, console
 from zsmld.cli.check import check
 from zsmld.cli.compare import compare
+from zsmld.cli.convert import convert
 from zsmld.cli.data import data
 from zsmld.cli.embed_labels import embed_labels
 from zsmld.cli.evaluate import evaluate
 from zsmld.cli.predict import predict
+from zsmld.cli.pull import pull
+from zsmld.cli.push import push
 from zsmld.cli.sample import sample
 from zsmld.cli.short_list import short_list
 from zsmld.cli.train import train
@@ -46,7 +49,9 @@ def main() -> None:
     """
 
 
-for command in (sample, data, embed_labels, check, train, evaluate, compare, predict, short_list):
+for command in (
+    sample, data, embed_labels, check, train, evaluate, compare, predict, short_list, push, pull, convert,
+):  # fmt: skip
     main.add_command(command)
 
 

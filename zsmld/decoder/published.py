@@ -16,6 +16,7 @@ from zsmld.errors import InputError
 
 _ANCHOR = "decoder.embed_standart.weight"
 _LAYER = "decoder.layers.0."
+_PARALLEL = "module."
 _RENAMED = {
     "decoder.embed_standart.": "embed_tokens.",
     "wordvec_proj.": "queries.projection.",
@@ -34,7 +35,7 @@ def convert_published(state_dict: Mapping[str, Tensor], heads: int) -> tuple[dic
     Raises:
         InputError: a key is missing, or a tensor has a shape that no published head has.
     """
-    published = _head_of(state_dict)
+    published, _ = split_published(state_dict)
     width, in_features = _shape(published, _ANCHOR, 2)
     (feed_forward, _) = _shape(published, f"{_LAYER}linear1.weight", 2)
     arguments: dict[str, Any] = {
@@ -83,13 +84,20 @@ def _closed_set(published: Mapping[str, Tensor], width: int) -> tuple[dict[str, 
     return {"num_classes": num_classes, "groups": groups}, converted
 
 
-def _head_of(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The head's own entries, without what stands in front of their keys."""
+def split_published(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The head's own entries, without what stands in front of their keys, and those of the backbone.
+
+    Raises:
+        InputError: no head is there, or several.
+    """
     anchors = [key for key in state_dict if key == _ANCHOR or key.endswith("." + _ANCHOR)]
     if len(anchors) != 1:
         raise InputError(f"{len(anchors)} keys end in {_ANCHOR!r}, expected one: this is no published ML-Decoder")
     prefix = anchors[0].removesuffix(_ANCHOR)
-    return {key.removeprefix(prefix): tensor for key, tensor in state_dict.items() if key.startswith(prefix)}
+    head = {key.removeprefix(prefix): tensor for key, tensor in state_dict.items() if key.startswith(prefix)}
+    parallel = _PARALLEL if prefix.startswith(_PARALLEL) else ""
+    others = {key.removeprefix(parallel): tensor for key, tensor in state_dict.items() if not key.startswith(prefix)}
+    return head, others
 
 
 def _tensor(published: Mapping[str, Tensor], key: str) -> Tensor:
