@@ -79,6 +79,8 @@ def numbers(changes):
 
 
 def test_an_index_holds_the_tokens_of_the_backbone_in_the_order_of_paths(backbone, folder):
+    # In the order of bytes it would come before `below/`.
+    Path("photos/00.jpg").rename("photos/below-1.jpg")
     changes = update(backbone)
     assert numbers(changes) == (10, 0, 0, 0, 0) and changes.computed == changes.given == 10
     index = opened(backbone)
@@ -392,6 +394,16 @@ def test_an_interrupted_run_keeps_what_it_computed(backbone, folder, monkeypatch
     counts = count_computed(monkeypatch, backbone)
     assert numbers(update(backbone)) == (5, 0, 0, 4, 1) and sum(counts) == 5
     assert opened(backbone).finished
+
+
+def test_what_a_killed_run_left_is_removed(backbone, folder):
+    update(backbone, "photos/below")
+    (INDEX / ".zsmld-0123456789abcdef.tmp").write_bytes(b"half a manifest")
+    (INDEX / "tokens/.zsmld-0123456789abcdef.tmp").write_bytes(b"half a shard")
+    (INDEX / "tokens/00001.npy").write_bytes(b"a shard without its description")
+    assert numbers(update(backbone)) == (4, 0, 0, 6, 0)
+    names = ["00000.json", "00000.npy", "00001.json", "00001.npy"]
+    assert sorted(path.name for path in INDEX.rglob("*")) == [".lock", *names, manifest.FILE_NAME, index_update.TOKENS]
 
 
 def test_another_process_is_waited_for(backbone, folder, monkeypatch, capfd):

@@ -67,7 +67,7 @@ def update_index(
     paths: Sequence[Path],
     *,
     inputs: Sequence[Path] = (),
-    batch_size: int = 32,
+    batch_size: int = 16,
     force: bool = False,
 ) -> IndexChanges:
     """Bring the index in `folder` up to date, or make it; waits for another process that does so.
