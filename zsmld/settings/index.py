@@ -16,12 +16,7 @@ class IndexSettings(ModelSettings):
     """`zsmld index`."""
 
     index: Path = setting(DEFAULT_INDEX, "Folder of the index.", section="index")
-<<<<<<< HEAD
-    batch_size: int = setting(32, "Images at a time.", section="index", minimum=1, below=65_536)
-=======
-    model: Path = setting(DEFAULT_MODEL, "Run or model folder whose backbone computes the tokens.", section="predict")
     batch_size: int = setting(16, "Images at a time.", section="index", minimum=1, below=65_536)
->>>>>>> index
     force: bool = setting(
         False, "Make the index anew: forget what it holds, which may be another backbone's, or damaged.",
         section="index",
