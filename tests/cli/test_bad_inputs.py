@@ -457,7 +457,9 @@ for command in (EVAL, PREDICT):
     bad(f"{which}: model absent", f"{command} --model nope", INPUT, "nope")
     bad(f"{which}: model a file", f"{command} --model seen.txt", INPUT, "seen.txt")
     bad(f"{which}: model unfinished", command, INPUT, "runs/latest", "--resume", prepare=unfinished)
-    bad(f"{which}: no model yet", command, INPUT, "runs/latest", prepare=remove("runs/latest"))
+    # Without a run CLIP scores, which is not on the machine that runs this.
+    none_yet = (ENVIRONMENT, "open_clip_model.safetensors") if which == "predict" else (INPUT, "runs/latest")
+    bad(f"{which}: no model yet", command, *none_yet, prepare=remove("runs/latest"))
 MODEL, CONFIG, OWN_LABELS = "runs/001/model.safetensors", "runs/001/config.json", "runs/001/labels.safetensors"
 bad("model weights damaged", PREDICT, INPUT, "model.safetensors", "damaged", prepare=flip(MODEL))
 bad("model weights truncated", PREDICT, INPUT, "model.safetensors", prepare=cut(MODEL))
@@ -494,8 +496,8 @@ bad("predict source changed", PREDICT, INPUT, "vectors.txt", "--source", prepare
 bad("predict source absent", f"{PREDICT} --source nope.txt", INPUT, "nope.txt")
 bad("predict source of another width", f"{PREDICT} --source w.txt", INPUT, "w.txt", prepare=put("w.txt", "fish 1 2\nbird 2 1\n"))
 TAGGED = "predict photos/0.jpg photos/1.jpg --labels seen.txt --top-k 1 --format csv"
-bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,error\nphotos/0.jpg,1,")
-bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,error\nphotos/0.jpg,,")
+bad("predict truncated image", TAGGED, PARTIAL, "1 of 2", prepare=cut("photos/1.jpg"), stdout="path,rank,label,score,threshold,seen,nearest,error\nphotos/0.jpg,1,")
+bad("predict only bad images", TAGGED, PARTIAL, "2 of 2", prepare=(fifo("photos/0.jpg"), huge_png("photos/1.jpg")), stdout="path,rank,label,score,threshold,seen,nearest,error\nphotos/0.jpg,,")
 
 # Short lists.
 bad("predict no short list", f"{PREDICT.replace('any', 'seen')} --short-list on", USAGE, "runs/latest", "zsmld short-list")

@@ -26,6 +26,7 @@ from zsmld.prediction.models import load_tagger
 from zsmld.prediction.output import FORMATS
 from zsmld.prediction.results import Prediction
 from zsmld.prediction.selection import AUTO, Selection
+from zsmld.prediction.sidecars import Naming
 from zsmld.prediction.tagging import ZeroShotTagger
 from zsmld.prediction.words import STANDARD_INPUT, asked_words
 from zsmld.settings import PredictSettings
@@ -193,7 +194,8 @@ def _write(settings: PredictSettings, predictions: Iterable[Prediction], tally: 
     """Everything that was asked for; the files last that others wait for."""
     counted: Iterable[Prediction] = tally.counted(predictions)
     if settings.xmp is not None:
-        tally.unwritten = write_keywords(counted, settings.xmp, dry_run=settings.dry_run, stdout=stdout)
+        naming: Naming = "stem" if settings.xmp == "stem" else "full"
+        tally.unwritten = write_keywords(counted, naming, dry_run=settings.dry_run, stdout=stdout)
         counted = predictions
     if settings.heatmaps is not None:
         for each in counted:
