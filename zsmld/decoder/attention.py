@@ -29,7 +29,7 @@ def attention_weights(head: Head, tokens: Tensor, label_embeddings: Tensor | Non
     """
     if isinstance(head, SimilarityHead):
         assert label_embeddings is not None
-        return head.weights(as_sequence(tokens, head.label_features) @ label_embeddings.T).transpose(1, 2)
+        return head.looks_at(tokens, label_embeddings)
     decoder = head.decoder if isinstance(head, TwoPathHead) else head
     if decoder is None:
         assert isinstance(head, TwoPathHead) and label_embeddings is not None

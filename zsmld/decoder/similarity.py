@@ -81,17 +81,19 @@ class SimilarityHead(nn.Module):
         cosines = tokens @ label_embeddings.T  # (B,1+T,L)
         if self.reference is None:
             return self.scale * cosines[:, 0] + self.bias
-        # As far above the neutral text as the label is.
-        above = cosines - (tokens @ self.reference).unsqueeze(2)
-        whole = above[:, 0]
+        neutral = (tokens @ self.reference).unsqueeze(2)  # (B,1+T,1)
+        whole = cosines[:, 0] - neutral[:, 0]
         if tokens.shape[1] == 1:
             return self.scale * whole
-        patches = (self.weights(cosines) * above[:, 1:]).sum(dim=1)
+        # A softmax's e to the power of: no cosine is too large for it.
+        looks = (SHARPNESS * cosines[:, 1:]).exp_()  # (B,T,L)
+        patches = (looks * (cosines[:, 1:] - neutral[:, 1:])).sum(dim=1) / looks.sum(dim=1)
         return self.scale * ((1 - PATCHES) * whole + PATCHES * patches)
 
-    def weights(self, cosines: Tensor) -> Tensor:
-        """(B,1+T,L) cosines → (B,T,L): how much each patch counts for each label, 1 over all patches."""
-        return torch.softmax(SHARPNESS * cosines[:, 1:], dim=1)
+    def looks_at(self, tokens: Tensor, label_embeddings: Tensor) -> Tensor:
+        """(B,1+T,E) and (L,E) → (B,L,T): how much each patch counts for each label, 1 over all patches."""
+        patches = as_sequence(tokens, self.label_features)[:, 1:]
+        return torch.softmax(SHARPNESS * label_embeddings @ patches.transpose(1, 2), dim=-1)
 
     def for_inference(self, label_embeddings: Tensor) -> SimilarityInference:
         """The same function of the tokens for one vocabulary, in memory that does not grow with it.

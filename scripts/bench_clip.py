@@ -1,0 +1,214 @@
+"""Measure tagging without training against a plain open_clip script.
+
+The plain script is what open_clip's own documentation leads to: a photograph after the other is opened with Pillow and
+goes through the model's own transform (centre crop); batches of 32 are encoded; cosines with all labels; the best five.
+Labels are embedded with open_clip's `build_zero_shot_classifier`, over the same templates as ours. Both load the same
+ViT-B-32 with random weights from a folder: what is computed does not depend on what the weights are.
+
+* photographs: both sides loaded, the labels embedded; the two take turns;
+* words: what embedding them takes, in turns, on `--words` labels;
+* whole runs: a process each, in turns, from its start to its end: imports, loading, words, `--whole` photographs. For
+  each of `--runs`, as LABELS:TEMPLATES, a set of `zsmld embed-labels --templates`.
+
+    python scripts/bench_clip.py [--sizes 500x375,4000x3000] [--labels 300,21000] [--photos 64] [--rounds 5]
+                                 [--words 60] [--runs 300:photo] [--whole 256] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from bench_photos import made
+from PIL import Image
+from safetensors.torch import save_file
+from timing import in_turns, ratio
+from torch import Tensor
+
+import zsmld
+from zsmld.labels.clip_models import load_clip
+from zsmld.labels.clip_text import prompt_features
+from zsmld.labels.embeddings import LabelEmbeddings
+from zsmld.labels.prompt_templates import read_templates
+from zsmld.labels.vocabulary import canonical
+from zsmld.prediction.training_free import training_free
+
+MODEL, BATCH, BEST = "ViT-B-32", 32, 5
+THEIRS, OURS = "open_clip", "zsmld"
+BEFORE = ("red", "old", "big", "wet", "new", "dry", "hot", "raw", "odd", "shy", "sad", "bad", "fat", "pale", "dark")
+
+
+def main() -> None:
+    """Print three tables; or, in a process of its own, be one of the sides."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="500x375,4000x3000")
+    parser.add_argument("--labels", default="300,21000")
+    parser.add_argument("--photos", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--words", type=int, default=60)
+    parser.add_argument("--runs", default="300:photo")
+    parser.add_argument("--whole", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--side", nargs=4, metavar=("SIDE", "FOLDER", "LABELS", "TEMPLATES"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.side is not None:
+        side, folder, count, templates = arguments.side
+        whole_run(side, Path(folder), words(int(count)), templates, arguments.whole)
+        return
+    print(f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}, {MODEL}, random weights\n")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_model(folder / "model")
+        for size in arguments.sizes.split(","):
+            make_photos(folder / size, size, max(arguments.photos, arguments.whole))
+        compare_photos(folder, arguments)
+        compare_words(folder, arguments)
+        compare_runs(folder, arguments)
+
+
+def make_model(folder: Path) -> None:
+    """A model with random weights, as open_clip keeps one in a folder."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    config = {"model_cfg": open_clip.get_model_config(MODEL), "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    tensors = open_clip.create_model(MODEL).state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "open_clip_model.safetensors")
+
+
+def make_photos(folder: Path, size: str, count: int) -> None:
+    """JPEGs of one size, four kinds of them."""
+    width, height = (int(text) for text in size.split("x"))
+    kinds = [made(width, height, 90, 2, seed) for seed in range(4)]
+    folder.mkdir()
+    for at in range(count):
+        (folder / f"{at:05}.jpg").write_bytes(kinds[at % len(kinds)])
+
+
+def words(count: int) -> list[str]:
+    """The thousand names of ImageNet, and with a word or two before them where these are not enough."""
+    before = ["", *(f"{word} " for word in BEFORE)]
+    before += [f"{one}{other}" for one, other in itertools.product(before[1:], before[1:])]
+    names = {canonical(name): name for name in open_clip.IMAGENET_CLASSNAMES}.values()
+    return [f"{word}{name}" for word, name in itertools.islice(itertools.product(before, names), count)]
+
+
+class Plain:
+    """The plain script."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model, _, self.transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        self.model.eval()
+        self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+
+    def embed(self, labels: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """(E,L)."""
+        found: Tensor = open_clip.build_zero_shot_classifier(self.model, self.tokenizer, labels, templates)
+        return found
+
+    @torch.inference_mode()
+    def tag(self, paths: Sequence[Path], labels: Sequence[str], text: Tensor) -> list[list[tuple[str, float]]]:
+        """The best labels of each photograph, with their cosines; `text` is (E,L)."""
+        found = []
+        for start in range(0, len(paths), BATCH):
+            images = torch.stack([self.transform(Image.open(path)) for path in paths[start : start + BATCH]])
+            best = (self.model.encode_image(images, normalize=True) @ text).topk(BEST)
+            for scores, places in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+                found.append([(labels[place], score) for place, score in zip(places, scores, strict=True)])
+        return found
+
+
+class Ours:
+    """The same with zsmld; words are a table of label embeddings."""
+
+    def __init__(self, folder: Path, labels: Sequence[str] | None = None, templates: str | None = None) -> None:
+        trained = training_free(f"open_clip:local-dir:{folder}", labels, templates=templates, device="cpu")
+        self.table = trained.label_space()
+        self.tagger = zsmld.ZeroShotTagger(trained, device="cpu")
+
+    def tag(self, paths: Sequence[Path], table: LabelEmbeddings) -> list[Any]:
+        """The best labels of each photograph, with their probabilities."""
+        return list(self.tagger.predict(paths, table, top_k=BEST, batch_size=BATCH, short_list="off"))
+
+
+def compare_photos(folder: Path, arguments: argparse.Namespace) -> None:
+    """Photographs a second, start-up and words excluded."""
+    theirs, ours = Plain(folder / "model"), Ours(folder / "model")
+    print(f"| photographs | labels | {THEIRS}, a second | {OURS}, a second | times faster |\n|---|---|---|---|---|")
+    for size in arguments.sizes.split(","):
+        paths = sorted((folder / size).iterdir())[: arguments.photos]
+        for count in (int(text) for text in arguments.labels.split(",")):
+            labels, text = words(count), torch.nn.functional.normalize(torch.randn(ours.table.width, count), dim=0)
+            table = LabelEmbeddings(tuple(labels), text.T.contiguous().numpy(), ("",) * count, ours.table.provenance)
+            seconds = in_turns(
+                {THEIRS: partial(theirs.tag, paths, labels, text), OURS: partial(ours.tag, paths, table)},
+                arguments.rounds,
+            )
+            rates = [f"{len(paths) / statistics.median(seconds[side]):.1f}" for side in (THEIRS, OURS)]
+            print(f"| {size} | {count:,} | {' | '.join(rates)} | {ratio(seconds, THEIRS, OURS)} |", flush=True)
+
+
+def compare_words(folder: Path, arguments: argparse.Namespace) -> None:
+    """Words a second, the tokenizer included, and how far apart the vectors are."""
+    theirs, clip = Plain(folder / "model"), load_clip(f"open_clip:local-dir:{folder / 'model'}")
+    drawn = np.random.default_rng(0).permutation(max(int(text) for text in arguments.labels.split(",")))
+    every = words(len(drawn))
+    labels = [every[at] for at in drawn[: arguments.words]]
+    print(f"\n| templates | {THEIRS}, words a second | {OURS}, words a second | times faster | largest difference |")
+    print("|---|---|---|---|---|")
+    for name in ("photo", "clip"):
+        texts = read_templates(name)
+        seconds = in_turns(
+            {THEIRS: partial(theirs.embed, labels, texts), OURS: partial(prompt_features, labels, clip, texts)},
+            arguments.rounds,
+        )
+        apart = np.abs(theirs.embed(labels, texts).T.numpy() - prompt_features(labels, clip, texts)).max()
+        rates = [f"{len(labels) / statistics.median(seconds[side]):.1f}" for side in (THEIRS, OURS)]
+        told = f"{name}, {len(texts)}"
+        print(f"| {told} | {' | '.join(rates)} | {ratio(seconds, THEIRS, OURS)} | {apart:.0e} |", flush=True)
+
+
+def compare_runs(folder: Path, arguments: argparse.Namespace) -> None:
+    """Seconds of whole processes."""
+    print(f"\n| {arguments.whole} photographs | labels | templates | {THEIRS}, s | {OURS}, s | times faster |")
+    print("|---|---|---|---|---|---|")
+    for size, run in itertools.product(arguments.sizes.split(","), filter(None, arguments.runs.split(","))):
+        count, templates = run.split(":")
+        contenders = {}
+        for side in (THEIRS, OURS):
+            command = [sys.executable, __file__, "--threads", str(arguments.threads), "--whole", str(arguments.whole)]
+            command += ["--side", side, str(folder / size), count, templates]
+            contenders[side] = partial(subprocess.run, command, check=True)
+        seconds = in_turns(contenders, 1, unused=0)
+        both = " | ".join(f"{seconds[side][0]:.0f}" for side in (THEIRS, OURS))
+        print(f"| {size} | {int(count):,} | {templates} | {both} | {ratio(seconds, THEIRS, OURS)} |", flush=True)
+
+
+def whole_run(side: str, photos: Path, labels: list[str], templates: str, count: int) -> None:
+    """One side, from the start to the end."""
+    paths, model = sorted(photos.iterdir())[:count], photos.parent / "model"
+    if side == OURS:
+        ours = Ours(model, labels, templates)
+        found = len(ours.tag(paths, ours.table))
+    else:
+        plain = Plain(model)
+        found = len(plain.tag(paths, labels, plain.embed(labels, read_templates(templates))))
+    assert found == count
+
+
+if __name__ == "__main__":
+    main()
