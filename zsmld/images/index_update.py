@@ -85,7 +85,8 @@ def update_index(
         force: forget what the index holds.
 
     Raises:
-        InputError: `folder` holds something else, an index of another backbone, or a damaged one.
+        UsageError: `folder` holds something else.
+        InputError: it holds an index of another backbone, or a damaged one.
         EnvironmentFailure: the disk is full, or the folder is read-only; what was there can be used.
     """
     _refuse_other_folder(folder)
@@ -148,7 +149,7 @@ def _taken_in(filling: Filling, manifest: Manifest, paths: Sequence[Path], input
         deleted=len(gone),
         unchanged=unchanged + sum(before == digest for before, digest in read),
         computed=len(filling.places) - there,
-        failures=(*failures, *errors.values()),
+        failures=tuple(sorted([*failures, *errors.values()], key=lambda error: str(error.path))),
     )
 
 
