@@ -14,9 +14,11 @@ from PIL import Image
 from zsmld.decoder.model_folder import TrainedModel, load_model
 from zsmld.decoder.scoring import Photograph, TokenBatch, photograph_batches, photographic, score_batches
 from zsmld.decoder.short_list_fit import Calibration
+from zsmld.decoder.similarity import SimilarityHead
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
 from zsmld.images.photo_index import PhotoIndex
+from zsmld.labels.clip_models import PREFIX
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.sources import Sources, embed_like
 from zsmld.labels.vocabulary import Vocabulary
@@ -27,6 +29,7 @@ from zsmld.prediction.given import as_photographs
 from zsmld.prediction.results import Prediction, Predictions
 from zsmld.prediction.selection import Selection
 from zsmld.prediction.short_lists import make_short_list, usable_short_list
+from zsmld.prediction.training_free import training_free
 from zsmld.tensors import content_digest
 
 BATCH_SIZE = 16
@@ -48,13 +51,16 @@ class ZeroShotTagger:
         self.dtype = PRECISIONS[precision]
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, device: str = "auto", precision: str = "float32") -> ZeroShotTagger:
-        """Load a run or model folder.
+    def from_pretrained(cls, name: str | Path, *, device: str = "auto", precision: str = "float32") -> ZeroShotTagger:
+        """Load a run or model folder, `ORG/NAME` from the hub, or `open_clip:MODEL@WEIGHTS` to score without training.
 
         Raises:
             InputError: no finished model there, or a damaged one.
+            EnvironmentFailure: it is not on this machine, and cannot be fetched.
         """
-        return cls(load_model(Path(folder)), device, precision)
+        text = str(name)
+        trained = training_free(text, device=device) if text.startswith(PREFIX) else load_model(name)
+        return cls(trained, device, precision)
 
     def embed(
         self,
@@ -211,6 +217,8 @@ class ZeroShotTagger:
             if short_list == "on":
                 self.trained.label_space()  # refuses
             return None
+        if isinstance(self.trained.model.head, SimilarityHead) and short_list != "on":
+            return None  # all labels cost it little
         if self.dtype != torch.float32:
             if short_list == "on":
                 raise UsageError("a short list is for float32", remedy="Leave --precision or --short-list out.")
