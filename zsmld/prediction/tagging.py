@@ -77,8 +77,9 @@ class ZeroShotTagger:
         table = self.trained.label_space()
         if not isinstance(labels, LabelEmbeddings):
             return embed_like(
-                labels, table, source=source, missing="skip" if missing == "skip" else "error", device=self.device.type
-            )
+                labels, table, source=source, missing="skip" if missing == "skip" else "error",
+                device=self.device.type, clip=self.trained.clip,
+            )  # fmt: skip
         if labels.provenance.fingerprint != table.provenance.fingerprint:
             raise InputError(
                 f"the label embeddings come from {labels.provenance.source}, the model was trained with "
