@@ -12,6 +12,12 @@ def _complete_source(_context: click.Context, _parameter: click.Parameter, incom
     return _beside_files(incomplete, complete_source(incomplete))
 
 
+def _complete_model(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from zsmld.labels.source_spec import complete_source
+
+    return _beside_files(incomplete, [value for value in complete_source(incomplete) if value.startswith("open_clip:")])
+
+
 def _complete_templates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from zsmld.labels.prompt_templates import TEMPLATE_SETS
 
@@ -25,4 +31,4 @@ def _beside_files(incomplete: str, values: list[str]) -> list[CompletionItem]:
     return [files, *(CompletionItem(value) for value in values)] if incomplete else [files]
 
 
-COMPLETERS = {"source": _complete_source, "templates": _complete_templates}
+COMPLETERS = {"model": _complete_model, "source": _complete_source, "templates": _complete_templates}

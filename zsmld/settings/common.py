@@ -48,7 +48,7 @@ class ModelSettings(DeviceSettings):
     model: str | None = setting(
         None, "Run or model folder, ORG/NAME of a model on the hub, or a CLIP model to score with as it is: "
         "open_clip:MODEL@WEIGHTS. Default: runs/latest, and where there is none, CLIP.", section="predict",
-        may_be_path=True,
+        may_be_path=True, complete="model",
     )  # fmt: skip
 
 
