@@ -168,23 +168,32 @@ def test_another_run_takes_back_what_holds_no_more(photo, sidecar):
 
 
 def test_what_a_person_wrote_is_never_taken_back(photo, sidecar):
-    sidecar.write_text(document(bag("dc:subject", "Sea", "boat")))
+    sidecar.write_text(document(bag("dc:subject", "Sea", "boat", "end")))
     assert write_sidecar(photo, ["sea", "polar_bear", "dog"]).added == ("polar_bear", "dog")
-    assert texts(sidecar) == ["Sea", "boat", "polar_bear", "dog"]
+    assert texts(sidecar) == ["Sea", "boat", "end", "polar_bear", "dog"]
     assert texts(sidecar, "zsmld:subject") == ["polar_bear", "dog"]
     # A person writes one of ours once more.
     replace(sidecar, "dc:subject", "boat", "dog")
     assert write_sidecar(photo, []).removed == ("polar_bear", "dog")
-    assert texts(sidecar) == ["Sea", "dog"]
+    assert texts(sidecar) == ["Sea", "dog", "end"]
     assert write_sidecar(photo, ["dog"]) == Sidecar(sidecar)
     assert write_sidecar(photo, []) == Sidecar(sidecar)
-    assert texts(sidecar) == ["Sea", "dog"]
+    assert texts(sidecar) == ["Sea", "dog", "end"]
+
+
+def test_what_somebody_has_attached_something_to_is_not_taken_back(photo, sidecar):
+    write_sidecar(photo, ["sea", "boat"])
+    sidecar.write_text(sidecar.read_text().replace("<rdf:li>sea", '<rdf:li xml:lang="en">sea', 1))
+    assert write_sidecar(photo, []).removed == ("boat",)
+    assert texts(sidecar) == ["sea"]
+    assert texts(sidecar, "zsmld:subject") == []
 
 
 def test_one_of_ours_that_a_person_deleted_comes_back_while_it_is_found(photo, sidecar):
     write_sidecar(photo, ["sea", "boat"])
     replace(sidecar, "dc:subject", "sea", None)
     assert write_sidecar(photo, ["sea", "boat"]) == Sidecar(sidecar, ("sea",))
+    assert texts(sidecar, "zsmld:subject") == ["sea", "boat"]
     replace(sidecar, "dc:subject", "sea", None)
     # Nothing to take back, but it is no longer ours.
     assert write_sidecar(photo, ["boat"]) == Sidecar(sidecar)
@@ -267,11 +276,44 @@ def test_what_a_program_copied_from_us_is_taken_back_with_it(photo, sidecar):
     assert write_sidecar(photo, ["sea"]) == Sidecar(sidecar)
 
 
-def test_an_empty_list_is_none_that_is_read_first(photo, sidecar):
-    sidecar.write_text(document("<lr:hierarchicalSubject><rdf:Bag/></lr:hierarchicalSubject>"))
+@pytest.mark.parametrize("inside", ["<rdf:Bag/>", "<rdf:Bag><!-- sea --></rdf:Bag>", "", " \n"])
+def test_an_empty_list_is_none_that_is_read_first(photo, sidecar, inside):
+    sidecar.write_text(document(f"<lr:hierarchicalSubject>{inside}</lr:hierarchicalSubject>"))
     write_sidecar(photo, ["sea"])
     assert texts(sidecar, "lr:hierarchicalSubject") == []
     assert texts(sidecar) == ["sea"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        DARKTABLE,
+        document(bag("dc:subject", "a") + "<xmp:Rating>1</xmp:Rating>"),
+        document("\n" + bag("dc:subject", "a") + "stray"),
+        document(bag("dc:subject", "a").replace("</rdf:li>", "</rdf:li>stray")),
+        document(bag("dc:subject", "a").replace("<rdf:li>", "stray<rdf:li>")),
+        document("stray", about='xmp:Rating="1"'),
+        document("<!-- c -->", about='xmp:Rating="1"'),
+        document(bag("dc:subject", "a").replace("<rdf:li>", "<!-- d --><rdf:li>")),
+    ],
+)
+def test_added_and_taken_back_is_as_if_nothing_had_been(photo, sidecar, content):
+    """To the last space; also where text stands that no XMP should have."""
+    sidecar.write_text(content)
+    assert write_sidecar(photo, ["c", "d"]).added == ("c", "d")
+    assert texts(sidecar)[-2:] == ["c", "d"]
+    assert sidecar.read_text().count("stray") == content.count("stray")
+    assert write_sidecar(photo, []).removed == ("c", "d")
+    assert etree.canonicalize(sidecar.read_text(), with_comments=True) == etree.canonicalize(
+        content, with_comments=True
+    )
+
+
+def test_text_behind_one_of_ours_stays(photo, sidecar):
+    write_sidecar(photo, ["sea", "boat", "dog"])
+    sidecar.write_text(sidecar.read_text().replace("boat</rdf:li>", "boat</rdf:li>stray", 1))
+    assert write_sidecar(photo, ["dog"]).removed == ("sea", "boat")
+    assert "stray" in sidecar.read_text()
 
 
 FORMS = {
@@ -337,6 +379,7 @@ def test_where_there_is_no_list_yet(photo, sidecar, content, kept):
     assert len(root.xpath("//dc:subject", namespaces=NAMES)) == 1
     assert not root.xpath("//@dc:subject", namespaces=NAMES)
     assert len(root.xpath("//comment()")) == content.count("<!--")
+    assert not root.xpath("//dc:subject/text()[normalize-space()]", namespaces=NAMES)
     assert root.xpath("//*[@xml:lang]/text()") == ["old one"] * content.count("xml:lang")
     assert write_sidecar(photo, []).removed == ("sea",)
     assert texts(sidecar) == kept
@@ -358,6 +401,8 @@ def test_other_encodings_become_utf_8(photo, sidecar, encoding):
     write_sidecar(photo, ["sea 🐻"])
     assert texts(sidecar) == ["caf\xe9", "sea 🐻"]
     assert "caf\xe9" in sidecar.read_text("utf-8")
+    if not name.startswith("utf-16") and name != "utf-32":
+        assert sidecar.read_text("utf-8").startswith('<?xml version="1.0" encoding="UTF-8"?>')
 
 
 def test_our_own_record_in_other_hands(photo, sidecar):
@@ -370,6 +415,10 @@ def test_our_own_record_in_other_hands(photo, sidecar):
         assert "a" in write_sidecar(photo, ["d"]).removed
         assert texts(sidecar, "zsmld:subject") == ["d"]
         assert write_sidecar(photo, ["d"]) == Sidecar(sidecar)
+    # However often it says so, it stands for one.
+    sidecar.write_text(document(bag("dc:subject", "a", "a") + bag("zsmld:subject", "a", "a")))
+    assert write_sidecar(photo, []).removed == ("a",)
+    assert texts(sidecar) == ["a"]
     sidecar.write_text(document(bag("dc:subject", "a"), about='zsmld:subject="a"'))
     assert write_sidecar(photo, []).removed == ("a",)
     assert "subject" not in sidecar.read_text().partition("RDF>")[2].replace("xmlns", "")
@@ -518,6 +567,12 @@ def test_names(photo, naming, there, expected):
     assert written.path.name == expected
     assert written.created == (expected not in there)
     assert sorted(path.name for path in photo.parent.iterdir()) == sorted({"IMG.jpg", expected, *there})
+
+
+def test_another_name_of_the_photograph_is_no_other_photograph(photo):
+    """As on disks where IMG.JPG is IMG.jpg."""
+    photo.with_name("IMG.JPG").hardlink_to(photo)
+    assert write_sidecar(photo, ["sea"], naming="stem").path.name == "IMG.xmp"
 
 
 @pytest.mark.parametrize("there", [("IMG.png",), ("IMG.heic", "IMG.xmp")])

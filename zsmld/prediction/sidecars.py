@@ -124,7 +124,7 @@ def _read(path: Path) -> bytes:
 
 def _parsed(data: bytes, path: Path) -> Any:
     """The root element; nothing that the file names is fetched, and no entity expanded."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, strip_cdata=False)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     try:
         root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:

@@ -229,11 +229,11 @@ def _text(item: Any) -> str:
 def _append(parent: Any, element: Any) -> None:
     """Put `element` at the end, indented as its neighbours are."""
     depth = sum(1 for _ in parent.iterancestors())
-    indent = parent.text if not (parent.text or "").strip() else None
-    if len(parent):
-        parent[-1].tail, element.tail = indent, parent[-1].tail
-    elif indent is not None or not parent.text:
+    if not len(parent) and _is_blank(parent.text):
         parent.text, element.tail = "\n" + _INDENT * (depth + 1), "\n" + _INDENT * depth
+    elif len(parent) and _is_blank(parent.text) and _is_blank(parent[-1].tail):
+        # What stood before the end tag still does.
+        parent[-1].tail, element.tail = parent.text, parent[-1].tail
     parent.append(element)
 
 
@@ -249,7 +249,10 @@ def _remove(element: Any) -> None:
 
 
 def _joined(before: str | None, behind: str, is_last: bool) -> str | None:
-    if behind.strip():
+    if not _is_blank(behind):
         return (before or "") + behind
-    # The last indent is that of the end tag.
-    return behind if is_last and not (before or "").strip() else before
+    return behind if is_last and _is_blank(before) else before
+
+
+def _is_blank(text: str | None) -> bool:
+    return not (text or "").strip()
