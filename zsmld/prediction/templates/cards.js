@@ -82,14 +82,9 @@ function pictureOf(photograph, properties) {
     return element("span", { className: "no-picture" }, `no picture: ${photograph.problem}`);
   }
   const [width, height] = photograph.size;
-  return element("img", {
-    src: thumbnailOf(photograph),
-    alt: "",
-    width,
-    height,
-    decoding: "async",
-    ...properties,
-  });
+  // `loading` among the properties must be known before the address is.
+  const src = thumbnailOf(photograph);
+  return element("img", { ...properties, alt: "", width, height, decoding: "async", src });
 }
 
 function nameLink(record) {
@@ -111,8 +106,8 @@ function cardOf(photograph, enlarge) {
   const hidden = photograph.labels.length - places.length;
   const chips = places.map((at) => element("li", {}, chipOf(photograph, at, overlay)));
   if (hidden > 0) {
-    const more = element("button", { type: "button", className: "more" }, `+${hidden}`);
-    more.setAttribute("aria-label", `All labels of ${nameOf(photograph)}`);
+    const told = `All labels of ${nameOf(photograph)}`;
+    const more = element("button", { type: "button", className: "more", "aria-label": told }, `+${hidden}`);
     more.addEventListener("click", () => enlarge(photograph));
     chips.push(element("li", {}, more));
   }

@@ -20,8 +20,8 @@ const enlarged = {
       .slice(0, MOST_ROWS)
       .map((at) => enlarged.row(photograph, at, overlay));
     const left = photograph.labels.length - rows.length;
-    if (left > 0)
-      rows.push(element("li", { className: "soft" }, `and ${left.toLocaleString()} with lower scores`));
+    const more = `and ${left.toLocaleString()} with lower scores`;
+    if (left > 0) rows.push(element("li", { className: "soft" }, more));
     const title = element("h2", { id: "enlarged-title" }, nameLink(photograph));
     document.getElementById("enlarged-picture").replaceChildren(frame);
     document.getElementById("enlarged-labels").replaceChildren(title, place, element("ol", {}, ...rows));
@@ -35,8 +35,8 @@ const enlarged = {
     const label = photograph.labels[at];
     const bar = element("span", { className: `bar ${kindOf(label)}` });
     bar.style.width = `${100 * photograph.scores[at]}%`;
-    const choose = element("button", { type: "button", className: "choose" }, "show all");
-    choose.setAttribute("aria-label", `Show all photographs with ${about.labels[label].label}`);
+    const told = `Show all photographs with ${about.labels[label].label}`;
+    const choose = element("button", { type: "button", className: "choose", "aria-label": told }, "show all");
     choose.addEventListener("click", () => {
       enlarged.dialog.close();
       enlarged.whenChosen(label);

@@ -28,12 +28,15 @@ gallery.whenBegun = () => {
     page.errors.hidden = false;
     page["errors-told"].textContent = `${counted(about.errors, "photograph")} could not be read`;
   }
-  if (about.files === 0) refresh();
+  if (about.files === 0) tell();
 };
 
 gallery.whenLoaded = () => {
   const complete = gallery.filesLoaded === about.files;
-  if (gallery.filesLoaded === 1 || complete) refresh();
+  if (gallery.filesLoaded === 1 || complete) {
+    refresh();
+    listLabels();
+  }
   page.look.hidden = !photographs.some((photograph) => photograph.heatmaps !== undefined);
 };
 
@@ -57,7 +60,6 @@ function refresh() {
     made = 0;
   }
   tell();
-  listLabels();
   fill();
 }
 
@@ -77,11 +79,10 @@ function tell() {
   const chips = [...search.chosen].map((label) => {
     const remove = element(
       "button",
-      { type: "button", className: "chip there chosen" },
+      { type: "button", className: "chip there chosen", "aria-label": `Remove ${about.labels[label].label}` },
       named(about.labels[label].label),
       " ×",
     );
-    remove.setAttribute("aria-label", `No longer only ${about.labels[label].label}`);
     remove.addEventListener("click", () => choose(label, false));
     return element("li", {}, remove);
   });
@@ -92,6 +93,7 @@ function tell() {
 function choose(label, isChosen) {
   if (isChosen) search.chosen.add(label);
   else search.chosen.delete(label);
+  for (const box of page.labels.querySelectorAll("input")) box.checked = search.chosen.has(Number(box.value));
   changed();
 }
 
@@ -116,17 +118,12 @@ function listLabels() {
 }
 
 function labelLine({ label, name, count }) {
-  const box = element("input", { type: "checkbox", checked: search.chosen.has(label) });
-  box.addEventListener("change", () => {
-    choose(label, box.checked);
-    // The list was made anew: stay where one was.
-    [...page.labels.querySelectorAll("input")].find((each) => each.dataset.label === String(label))?.focus();
-  });
-  box.dataset.label = label;
+  const box = element("input", { type: "checkbox", checked: search.chosen.has(label), value: label });
+  box.addEventListener("change", () => choose(label, box.checked));
   const text = element("span", { className: `name ${kindOf(label)}` }, named(name));
   const line = element(
     "label",
-    { title: knownOf(label) },
+    { title: `${name}. ${knownOf(label)}`.trim() },
     box,
     text,
     element("span", { className: "count" }, count.toLocaleString()),
@@ -176,6 +173,7 @@ function setCut(cut) {
   page.cut.setAttribute("aria-valuetext", told);
   if (cut !== null) page.cut.value = STOPS.findIndex((stop) => stop >= cut);
   changed();
+  listLabels();
 }
 
 page.cut.max = STOPS.length - 1;
