@@ -17,7 +17,7 @@ from zsmld import console, files
 from zsmld.decoder.scoring import TokenBatch, indexed_batches
 from zsmld.errors import PartialFailure, UsageError
 from zsmld.prediction.asked import Asked
-from zsmld.prediction.gallery import write_gallery
+from zsmld.prediction.gallery import GALLERY, write_gallery
 from zsmld.prediction.heatmaps import write_heatmaps
 from zsmld.prediction.inputs import Photographs, find_images
 from zsmld.prediction.journal import Journal
@@ -105,9 +105,10 @@ def _check(settings: PredictSettings, images: Sequence[str]) -> None:
         raise UsageError("--dry-run is for --xmp", remedy="Add --xmp, or leave --dry-run out.")
     if settings.resume and _journal_path(settings) is None:
         raise UsageError("--resume needs a file or folder that a run was cut on", remedy="Give --output or --gallery.")
-    for path in (settings.output, settings.gallery):
-        if path is not None:
-            files.refuse_overwrite(path, force=settings.force)
+    if settings.output is not None:
+        files.refuse_overwrite(settings.output, force=settings.force)
+    if settings.gallery is not None:
+        GALLERY.refuse(settings.gallery, force=settings.force)
 
 
 def _journal_path(settings: PredictSettings) -> Path | None:
