@@ -96,9 +96,8 @@ def main() -> None:
         thumbnails = [path.stat().st_size for path in (folder / "thumbnails").iterdir()]
         print(f"{platform.machine()}, {os.cpu_count()} cores, {len(photographs)} photographs of {arguments.width} px\n")
         print("| | |\n|---|---|")
-        print(
-            f"| write | {seconds:.0f} s, of CPU time {computed:.0f} s, {1e3 * computed / len(photographs):.1f} ms each |"
-        )
+        each = 1e3 * computed / len(photographs)
+        print(f"| write | {seconds:.0f} s; CPU time {computed:.0f} s, {each:.1f} ms a photograph |")
         print(f"| folder | {sum(sizes) / 1e6:.1f} MB, of which thumbnails {sum(thumbnails) / 1e6:.1f} MB |")
         print(f"| peak memory | {peak():.0f} MiB, of which {before:.0f} before |")
         rounds = [in_browser(folder, Path(scratch) / f"profile{turn}") for turn in range(arguments.rounds)]
