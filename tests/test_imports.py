@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "zsmld"
 TIERS = (
     {"errors", "console", "files", "config", "settings", "tensors", "hub", "memory", "devices", "versions"}
-    | {"distributed"},
+    | {"distributed", "folders", "pages"},
     {"labels", "images", "datasets"},
     {"decoder"},
     {"training", "evaluation", "prediction", "linear"},
