@@ -2,13 +2,11 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import in_browser, needs_browser, parsed
 
 from zsmld import evaluate_scores
 from zsmld.evaluation import charts
@@ -20,7 +18,6 @@ from zsmld.evaluation.report import REPORTS, LabelPictures, Photo
 from zsmld.evaluation.report_html import html
 from zsmld.evaluation.report_text import SETS, markdown, notes, terminal
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 _PARTS = (
     "<script>document.title='HIT'</script>", "<img src=x onerror=\"document.title='HIT'\">", "</script><b>",
     "</title>", "\"><svg onload=document.title='HIT'>", "' onmouseover='document.title=`HIT`", "{{ 7*7 }}",
@@ -112,25 +109,6 @@ def test_a_closed_set_report_has_its_own_set_and_accuracy():
     assert "accuracy@1" not in several.sets["closed_set"] and several.details["calibration_error"]["closed_set"]
 
 
-class parsed(HTMLParser):  # noqa: N801
-    """The text and the elements of a page."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.texts, self.elements, self.attributes, self.scripts = [], [], set(), []
-        self.feed(page)
-        self.text = "".join(self.texts)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if self.elements and self.elements[-1] == "script":
-            self.scripts.append(data)
-
-
 def hostile():
     found = report(labels=HOSTILE, nearest_seen=dict.fromkeys(HOSTILE[100:], (HOSTILE[0], 0.5)))
     photo = Photo(HOSTILE[3], 0.5, True, "data:image/jpeg;base64,AAAA")
@@ -158,17 +136,7 @@ def test_hostile_names_are_text_in_markdown():
     assert not re.search(r"(?<!\\)<|(?<!\\)\]\(", text)
 
 
-def in_browser(page, folder):
-    """What a browser makes of a page, scripts and all."""
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+@needs_browser
 def test_hostile_names_do_nothing_in_a_browser(tmp_path):
     page = tmp_path / "report.html"
     page.write_text(html(hostile()), "utf-8")
@@ -179,7 +147,7 @@ def test_hostile_names_do_nothing_in_a_browser(tmp_path):
     assert set(found.elements) <= set(parsed(page.read_text("utf-8")).elements) | {"tbody"}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+@needs_browser
 def test_labels_are_sorted_and_found_in_a_browser(tmp_path):
     def order(script):
         page = tmp_path / "report.html"

@@ -5,12 +5,11 @@ Labels and file names are text, never markup: the template escapes whatever it i
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
+from zsmld import pages
 from zsmld.evaluation.charts import Axis, Mark, plot
 from zsmld.evaluation.report import LabelResult, Report
 from zsmld.evaluation.report_text import INTERVAL, SETS, by_precision, notes, percent, percent_range, point_at, rows
@@ -25,7 +24,7 @@ _CARDS = (
 def html(report: Report) -> str:
     """The page."""
     labels = by_precision(report.labels)
-    return _template().render(
+    return pages.template("zsmld.evaluation", "report.html.j2").render(
         report=report,
         title=report.about.get("title") or "zsmld evaluation",
         cards=list(_cards(report)),
@@ -41,15 +40,6 @@ def html(report: Report) -> str:
         about={key: value for key, value in report.about.items() if key not in _NOT_ABOUT and value is not None},
         left_out=_left_out(report),
     )
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("zsmld.evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("report.html.j2")
 
 
 def _cards(report: Report) -> list[dict[str, str]]:
