@@ -162,7 +162,7 @@ class _List:
     def _take_out(self, item: Any) -> None:
         array = item.getparent()
         _remove(item)
-        if _last(array) is None:
+        if _last(array) is None and len(array.getparent()) == 1:
             _remove(array.getparent())
 
     def _descriptions(self) -> list[Any]:
