@@ -362,6 +362,7 @@ def test_forms_that_keywords_come_in(photo, sidecar, form):
         (document("<dc:subject>old one</dc:subject>"), ["old one"]),
         (document('<dc:subject xml:lang="en">old <!-- c -->one</dc:subject>'), ["old one"]),
         (document("<dc:subject/>"), []),
+        (document("<dc:subject><!-- of a person --><rdf:Bag/></dc:subject>"), []),
         (document("<dc:subject> \n</dc:subject>"), []),
         (document("<dc:subject><rdf:Bag/></dc:subject>"), []),
         (document("", about='dc:subject=""'), []),
@@ -383,6 +384,7 @@ def test_where_there_is_no_list_yet(photo, sidecar, content, kept):
     assert root.xpath("//*[@xml:lang]/text()") == ["old one"] * content.count("xml:lang")
     assert write_sidecar(photo, []).removed == ("sea",)
     assert texts(sidecar) == kept
+    assert sidecar.read_text().count("<!--") == content.count("<!--")
 
 
 def test_a_packet_stays_one(photo, sidecar):

@@ -75,14 +75,15 @@ def merge(root: Any, keywords: Sequence[str]) -> tuple[tuple[str, ...], tuple[st
     trees = [_List(rdf, tag, mark) for tag, mark in TREES.items()]
     lists = [_List(rdf, SUBJECT), *(tree for tree in trees if tree.texts())]
 
-    ours = set(claimed.texts())
-    stale = [text for text in dict.fromkeys(claimed.texts()) if text not in keywords]
-    adopted = {text for text in stale if any(each.has_below(text) for each in lists)}
+    ours, wanted = dict.fromkeys(claimed.texts()), set(keywords)
+    stale = [text for text in ours if text not in wanted]
+    adopted = set[str]().union(*(each.keys_below() for each in lists))
+    taken = [text for text in stale if canonical(text) not in adopted]
     # From all lists, whichever of them has it.
-    removed = [text for text in stale if text not in adopted and sum(each.remove(text) for each in lists)]
+    gone = set[str]().union(*[each.remove(taken) for each in lists])
 
     keys = [each.keys() for each in lists]
-    new = [text for text in keywords if text not in ours and not any(canonical(text) in each for each in keys)]
+    new = {text: None for text in keywords if text not in ours and not any(canonical(text) in each for each in keys)}
     added = []
     for text in keywords:
         lacking = [each for each, known in zip(lists, keys, strict=True) if canonical(text) not in known]
@@ -90,11 +91,11 @@ def merge(root: Any, keywords: Sequence[str]) -> tuple[tuple[str, ...], tuple[st
             added.append(text)
             for each in lacking:
                 each.add(text)
-    for text in stale:
-        claimed.drop(text)
+    claimed.drop(stale)
     for text in new:
         claimed.add(text)
-    return tuple(added), tuple(removed), bool(added or removed or stale)
+    removed = tuple(text for text in taken if text in gone)
+    return tuple(added), removed, bool(added or removed or stale)
 
 
 class _List:
@@ -121,14 +122,12 @@ class _List:
 
     def keys(self) -> set[str]:
         """The same under `canonical`; of paths also their last parts."""
-        texts = self.texts()
-        last = [text.split(self.mark)[-1] for text in texts if self.mark]
-        return {canonical(text) for text in [*texts, *last]}
+        return {canonical(text) for text in self.texts()} | self.keys_below()
 
-    def has_below(self, text: str) -> bool:
-        """Whether a path of several parts ends in `text`, in whatever spelling."""
-        paths = [path.split(self.mark) for path in self.texts() if self.mark]
-        return any(len(parts) > 1 and canonical(parts[-1]) == canonical(text) for parts in paths)
+    def keys_below(self) -> set[str]:
+        """The last parts of paths of several parts, under `canonical`."""
+        paths = [text.split(self.mark) for text in self.texts() if self.mark]
+        return {canonical(parts[-1]) for parts in paths if len(parts) > 1}
 
     def add(self, text: str) -> None:
         """Put `text` at the end."""
@@ -139,27 +138,31 @@ class _List:
         item.text = text
         _append(array, item)
 
-    def remove(self, text: str) -> bool:
-        """Take `text` out at its last place, where nobody has attached anything to it; whether there was one."""
-        if text not in self.texts():
-            return False
+    def remove(self, texts: Sequence[str]) -> set[str]:
+        """Take each of `texts` out at its last place, where nobody has attached anything to it; which were there."""
+        if not set(texts) & set(self.texts()):
+            return set()
         self._spell_out()
-        plain = [item for item in self._items() if _text(item) == text and not item.attrib and not len(item)]
-        if plain:
-            self._take_out(plain[-1])
-        return bool(plain)
+        last = {_text(item): item for item in self._items() if not item.attrib and not len(item)}
+        there = {text: last[text] for text in texts if text in last}
+        for item in there.values():
+            self._take_out(item)
+        return set(there)
 
-    def drop(self, text: str) -> None:
-        """Take `text` out wherever it is."""
+    def drop(self, texts: Sequence[str]) -> None:
+        """Take `texts` out wherever they are."""
+        if not texts:
+            return
         self._spell_out()
+        unwanted = set(texts)
         for item in self._items():
-            if _text(item) == text:
+            if _text(item) in unwanted:
                 self._take_out(item)
 
     def _take_out(self, item: Any) -> None:
         array = item.getparent()
         _remove(item)
-        if not len(array):
+        if _last(array) is None and len(array.getparent()) == 1:
             _remove(array.getparent())
 
     def _descriptions(self) -> list[Any]:
@@ -229,11 +232,12 @@ def _text(item: Any) -> str:
 def _append(parent: Any, element: Any) -> None:
     """Put `element` at the end, indented as its neighbours are."""
     depth = sum(1 for _ in parent.iterancestors())
-    if not len(parent) and _is_blank(parent.text):
+    last = _last(parent)
+    if last is None and _is_blank(parent.text):
         parent.text, element.tail = "\n" + _INDENT * (depth + 1), "\n" + _INDENT * depth
-    elif len(parent) and _is_blank(parent.text) and _is_blank(parent[-1].tail):
+    elif last is not None and _is_blank(parent.text) and _is_blank(last.tail):
         # What stood before the end tag still does.
-        parent[-1].tail, element.tail = parent.text, parent[-1].tail
+        last.tail, element.tail = parent.text, last.tail
     parent.append(element)
 
 
@@ -246,6 +250,11 @@ def _remove(element: Any) -> None:
         parent.text = _joined(parent.text, behind, is_last)
     else:
         previous.tail = _joined(previous.tail, behind, is_last)
+
+
+def _last(element: Any) -> Any:
+    """The last child, or None; len() would count them all."""
+    return next(element.iterchildren(reversed=True), None)
 
 
 def _joined(before: str | None, behind: str, is_last: bool) -> str | None:
