@@ -87,6 +87,13 @@ def test_hidden_files_are_skipped_and_hidden_folders_not_entered(at):
     assert found("p/.thumbnails") == ["p/.thumbnails/a.jpg"]
 
 
+def test_thumbnails_of_a_gallery_are_no_photographs(at):
+    touch("a.jpg", "gallery/zsmld-gallery.json", "gallery/thumbnails/0.jpg", "trip/b.jpg")
+    assert find_images(["."]) == Photographs((Path("a.jpg"), Path("trip/b.jpg")), skipped=0)
+    # Asked for by its name it is a folder like any other.
+    assert find_images(["gallery"]).paths == (Path("gallery/thumbnails/0.jpg"),)
+
+
 def test_links_to_folders_are_followed_once(at):
     touch("album/1.jpg", "elsewhere/2.jpg", "elsewhere/below/3.jpg")
     link("../elsewhere", "album/more")

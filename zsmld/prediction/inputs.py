@@ -15,6 +15,7 @@ from pathlib import Path
 from zsmld import console
 from zsmld.errors import InputError, UsageError, unreadable
 from zsmld.images.opening import IMAGE_SUFFIXES
+from zsmld.prediction.gallery import MARKER
 
 # The input that stands for a list of paths on standard input.
 LIST = "-"
@@ -47,7 +48,7 @@ def find_images(inputs: Sequence[str]) -> Photographs:
     * a folder: the files in and below it that are called as an image is (`IMAGE_SUFFIXES`), sorted. Links to folders
       are followed, but each folder is visited once, so loops end, and a file that several links lead to is listed once;
       names without links come first. Hidden folders (`.thumbnails`) are not entered, hidden files (`._img.jpg`, which
-      macOS leaves behind) are skipped.
+      macOS leaves behind) are skipped. A gallery that `predict` made is passed over.
     * a pattern, where no file has that name. `*` and `?` stand for any characters of a name, `[ab]` for one of these,
       `**` for folders at any depth; the case of letters counts, hidden names only match a dot. Files that it matches
       are treated as those of a folder, folders are searched.
@@ -176,7 +177,10 @@ class _Search:
                 visited[key] = owner
             others = []
             # In order: which of several links a folder is found under is no chance of the disk.
-            for entry in sorted(self._entries(folder, named=folder == owner.folder), key=lambda entry: entry.name):
+            inside = sorted(self._entries(folder, named=folder == owner.folder), key=lambda entry: entry.name)
+            if folder != owner.folder and any(entry.name == MARKER for entry in inside):
+                continue
+            for entry in inside:
                 if not _leads_to_folder(entry):
                     others.append(entry)
                 elif not entry.name.startswith("."):
