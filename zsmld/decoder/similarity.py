@@ -44,6 +44,7 @@ class SimilarityHead(nn.Module):
     """Tokens of a `ClipBackbone` and label embeddings → logits. Nothing in it is trained.
 
     Args:
+        width: E.
         scale: what cosines are multiplied with, the model's own.
         bias: what is added then, of a model that was trained with a sigmoid.
         reference: (E,) of length 1, the neutral text, of one that was trained with a softmax. One of the two is given.

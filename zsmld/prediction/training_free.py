@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -59,12 +58,12 @@ def training_free(
         raise UsageError("templates are for words, these are embedded already", remedy="Leave the templates out.")
     words = [NEUTRAL] if labels is None else labels
     words = words if isinstance(words, (LabelEmbeddings, Vocabulary)) else vocabulary_of(words)
-    manner = Manner(read_templates(templates), device=device)
+    texts = read_templates(templates)
     clip = load_clip(sources[0].name)
     if isinstance(words, LabelEmbeddings):
         table = _checked(words, clip)
     else:
-        table = joined_parts(words, look_up_labels(words, spec, replace(manner, clip=clip)))
+        table = joined_parts(words, look_up_labels(words, spec, Manner(texts, device=device, clip=clip)))
     return TrainedModel(
         model=ZeroShotModel(ClipBackbone.of(clip), _head(clip, table)).eval(),
         seen=(),
