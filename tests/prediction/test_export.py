@@ -378,13 +378,22 @@ def test_weights_beyond_what_one_file_holds_are_refused_before_the_work(given, t
 def test_what_is_cheap_to_refuse_is_refused_first(given, tmp_path, monkeypatch):
     (tmp_path / "there.onnx").write_bytes(b"old")
     (tmp_path / "file").write_bytes(b"old")
+    absent = tmp_path / "absent"
     with pytest.raises(InputError, match="no such model folder"):
-        zsmld.export(model=tmp_path / "absent", output=tmp_path / "a.onnx")
+        zsmld.export(model=absent, output=tmp_path / "a.onnx")
     monkeypatch.delattr(onnx_graph, "convert")
     monkeypatch.delattr(torch.onnx, "export")
     for values, kind, told in (
-        ({"output": tmp_path / "there.onnx"}, UsageError, r"there\.onnx: exists already.*--force"),
-        ({"output": tmp_path / "model.safetensors"}, UsageError, r"model\.safetensors: .*expected NAME\.onnx"),
+        (
+            {"output": tmp_path / "there.onnx", "model": tmp_path / "absent"},
+            UsageError,
+            r"there\.onnx: exists already.*--force",
+        ),
+        (
+            {"output": tmp_path / "model.safetensors", "model": tmp_path / "absent"},
+            UsageError,
+            r"model\.safetensors: .*expected NAME\.onnx",
+        ),
         ({"part": "model"}, UsageError, r"ready-made features.*--part head"),
         ({"output": tmp_path / "file" / "a.onnx"}, EnvironmentFailure, "is a file, a folder was expected"),
     ):

@@ -79,7 +79,6 @@ def convert(module: nn.Module, inputs: Inputs, metadata: Mapping[str, str]) -> b
     assert program is not None
     # The exporter notes at every node which line of which file of this machine it comes from.
     ClearMetadataAndDocStringPass()(program.model)
-    program.model.metadata_props.clear()
     program.model.metadata_props.update(metadata)
     data: bytes = program.model_proto.SerializeToString()
     return data
