@@ -13,6 +13,7 @@ from coloured import draw_workspace
 from safetensors.numpy import load_file
 
 import zsmld
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.errors import InputError
 from zsmld.images.opening import ImageError
 
@@ -102,6 +103,9 @@ def test_the_default_recipe_and_its_evaluation(workspace):
         path.name for path in Path("both").iterdir()
     ) == ["001", "latest"]
     assert_close("one/001", "both/001")
+    alone, shared = (Probabilities.load(Path(run)) for run in ("one/001", "both/001"))
+    assert alone.seen.is_measured and alone.seen.positives == shared.seen.positives
+    assert (shared.seen.scale, shared.seen.shift) == pytest.approx((alone.seen.scale, alone.seen.shift), rel=1e-2)
     given = ["--annotations", "annotations.jsonl", "--unseen", "unseen.txt", "--gzsl", "--json", "--resamples", "20"]
     # Thirty images in four batches: both processes score some.
     ended = two("-m", "zsmld", "eval", "--model", "one/001", *given, "--device", "cpu", "--batch-size", "8")

@@ -53,7 +53,7 @@ def test_the_report_as_json_has_the_promised_keys():
     assert "intervals" not in report(resamples=0).to_json()["zsl"]
     full = json.loads(json.dumps(report(offset=0.5).full_json(), allow_nan=False))
     assert set(full["details"]) == {
-        "twins", "exchanged_words_map", "calibration_error", "offset_curve", "offset", "confusions",
+        "twins", "exchanged_words_map", "calibration_error", "probabilities", "offset_curve", "offset", "confusions",
     }  # fmt: skip
     assert full["details"]["twins"] == {"dog": "dogs"} and full["labels"][3]["twin"] == "dogs"
 

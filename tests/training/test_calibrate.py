@@ -8,6 +8,7 @@ from coloured import draw_workspace
 
 import zsmld
 from zsmld.decoder.model_folder import load_model
+from zsmld.decoder.probabilities import Curve, Probabilities
 from zsmld.errors import InputError, UsageError
 
 LABELS = tuple(f"colour {at}" for at in range(14))
@@ -50,17 +51,24 @@ def test_the_offset_is_measured_and_used_and_no_weight_changes(workspace, along)
     told = zsmld.evaluate(model=run, **given, seen_offset=1.5)
     assert told.details["offset"] == 1.5 and told.sets["gzsl_calibrated"] != report.sets["gzsl_calibrated"]
     assert "gzsl_calibrated" not in zsmld.evaluate(model=plain, **given).sets
+    with_, without = Probabilities.load(run), Probabilities.load(plain)
+    assert (with_.seen, with_.own) == (without.seen, without.own) and with_.seen.is_measured
+    assert with_.unseen.labels == len(found["held_out"]) and with_.unseen != without.unseen
+    assert without.unseen == Curve(with_.seen.scale, with_.seen.shift, with_.seen.threshold)
+    assert "never trained on: not measured" in (plain / "README.md").read_text()
 
 
 def test_neither_test_records_nor_unseen_labels_are_read(workspace):
-    before = record(zsmld.train(**SETTINGS, run="one", calibrate=True))
+    one = zsmld.train(**SETTINGS, run="one", calibrate=True)
     lines = [json.loads(line) for line in Path("annotations.jsonl").read_text().splitlines()]
     for line in lines:
         if line["split"] == "test":
             line["labels"] = [LABELS[0]]
         line["labels"] = [label for label in line["labels"] if label not in LABELS[12:]]
     Path("annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert record(zsmld.train(**SETTINGS, run="two", calibrate=True)) == before
+    two = zsmld.train(**SETTINGS, run="two", calibrate=True)
+    for name in ("calibration.json", "probabilities.json"):
+        assert (two / name).read_bytes() == (one / name).read_bytes()
 
 
 def test_a_run_that_is_started_over_loses_its_offset_and_a_finished_one_keeps_it(workspace):
@@ -70,10 +78,11 @@ def test_a_run_that_is_started_over_loses_its_offset_and_a_finished_one_keeps_it
     assert (run / "calibration.json").read_bytes() == before
     zsmld.train(**SETTINGS, run="one", force=True)
     assert not (run / "calibration.json").exists()
+    assert not Probabilities.load(run).unseen.is_measured
 
 
 def test_a_run_that_was_cut_while_calibrating_goes_on(workspace, monkeypatch):
-    whole = record(zsmld.train(**SETTINGS, run="whole", calibrate=True))
+    whole = zsmld.train(**SETTINGS, run="whole", calibrate=True)
     monkeypatch.setattr("zsmld.training.calibrate.offset_curve", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zsmld.train(**SETTINGS, run="cut", calibrate=True)
@@ -81,7 +90,8 @@ def test_a_run_that_was_cut_while_calibrating_goes_on(workspace, monkeypatch):
     monkeypatch.chdir(workspace)
     monkeypatch.setenv("ZSMLD_CACHE", str(workspace / "cache"))
     run = zsmld.train(**SETTINGS, run="cut", calibrate=True, resume=True)
-    assert record(run) == whole and load_model(run).seen == LABELS[:12]
+    assert record(run) == record(whole) and load_model(run).seen == LABELS[:12]
+    assert Probabilities.load(run) == Probabilities.load(whole)
 
 
 def test_what_cannot_be_calibrated_is_refused_before_training(workspace):

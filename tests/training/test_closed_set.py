@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 import zsmld
 from zsmld.cli import run as command
 from zsmld.decoder.model_folder import load_model
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.errors import InputError, UsageError
 from zsmld.training import objective as objectives
 
@@ -141,6 +142,25 @@ def test_test_records_have_no_say_in_classes_and_weights(workspace):
     records = [{"image": "absent.png", "labels": ["aardvark"], "split": "test"}, *read_records()[:30]]
     write_records(records)
     assert (zsmld.train(**SETTINGS) / "model.safetensors").read_bytes() == before
+
+
+@two_labels
+def test_probabilities_are_measured_on_validation_images(workspace):
+    few = zsmld.train(**SETTINGS)  # three of them
+    assert Probabilities.load(few) == Probabilities() and "not measured" in (few / "README.md").read_text()
+    run = zsmld.train(**SETTINGS | {"epochs": 12, "learning_rate": 1e-2}, validation_fraction=0.5)
+    found = Probabilities.load(run)
+    assert found.seen.is_measured and not found.unseen.is_measured and found.seen.positives == 30
+    report = zsmld.evaluate(annotations="annotations.jsonl", model=run)
+    assert report.details["probabilities"] == found.told()
+    bins = report.details["calibration_error"]["closed_set"]["bins"]
+    assert sum(each["pairs"] for each in bins) == 40
+
+
+@one_label
+def test_one_label_an_image_has_its_softmax_and_no_curve(workspace):
+    run = zsmld.train(**SETTINGS, single_label=True, validation_fraction=0.5)
+    assert not (run / "probabilities.json").exists() and "probabilities" not in (run / "README.md").read_text()
 
 
 @two_labels

@@ -13,10 +13,16 @@ from coloured import draw_workspace, write_lines
 from PIL import Image
 
 import zsmld
+from zsmld.datasets.layouts import ReadOptions
+from zsmld.datasets.reading import read_dataset
 from zsmld.decoder.model_folder import load_model
+from zsmld.decoder.probabilities import Curve, Probabilities
+from zsmld.decoder.scoring import score_dataset
 from zsmld.decoder.two_path import TwoPathHead
 from zsmld.errors import InputError, UsageError
 from zsmld.evaluation.compare import compare
+from zsmld.evaluation.report_html import html
+from zsmld.evaluation.report_text import notes
 from zsmld.markdown import escaped
 from zsmld.settings import CompareSettings
 from zsmld.training import rehearsal
@@ -37,6 +43,7 @@ def workspace(tmp_path, monkeypatch):
     """Photographs of two of fifteen colours, in series of four; the vector of a label is its colour."""
     monkeypatch.setattr("zsmld.linear.choice.ROUNDS", 2)
     monkeypatch.setattr("zsmld.linear.fast0tag._STEPS", 40)
+    monkeypatch.setattr("zsmld.training.two_path._MOST_TRIALS", 2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZSMLD_CACHE", str(tmp_path / "cache"))
     draw_workspace(
@@ -52,6 +59,10 @@ def read(folder):
 
 def weights(run):
     return (run / "model.safetensors").read_bytes()
+
+
+def probabilities(run):
+    return (Path(run) / "probabilities.json").read_bytes()
 
 
 @pytest.mark.parametrize("along", [False, True])
@@ -97,19 +108,23 @@ def test_the_gate_is_where_the_mean_is_highest_and_zero_where_little_is_gained()
 
 
 @pytest.mark.parametrize("method", ["two-path", "linear"])
-def test_test_records_and_unseen_labels_have_no_say_in_the_weights(workspace, method):
-    before = zsmld.train(**SETTINGS, method=method, run="before", calibrate=True)
+def test_test_records_and_unseen_labels_have_no_say_in_the_weights(workspace, method, monkeypatch):
+    monkeypatch.setattr(rehearsal, "GATES", (0.5,))
+    settings = SETTINGS | {"rehearsals": 2, "method": method}
+    before = zsmld.train(**settings, run="before", calibrate=True)
     scrambled = []
     for line in read(workspace):
         line["labels"] = list(SEEN) if line["split"] == "test" else [x for x in line["labels"] if x in SEEN]
         scrambled.append(line)
     write_lines(workspace, scrambled)
     (workspace / "150.png").unlink()  # a test photograph is not even looked for
-    after = zsmld.train(**SETTINGS, method=method, run="after", calibrate=True)
-    for name in ("model.safetensors", "calibration.json"):
+    after = zsmld.train(**settings, run="after", calibrate=True)
+    assert Probabilities.load(before).unseen.is_measured
+    for name in ("model.safetensors", "calibration.json", "probabilities.json"):
         assert (before / name).read_bytes() == (after / name).read_bytes()
-    plain = zsmld.train(**SETTINGS, method=method, run="plain")
+    plain = zsmld.train(**settings, run="plain")
     assert weights(plain) == weights(before) and not (plain / "calibration.json").exists()
+    assert probabilities(plain) == probabilities(before)
 
 
 @pytest.mark.parametrize("method", LINEAR[1:])
@@ -159,7 +174,8 @@ sys.exit(run(sys.argv[2:]))
 
 def test_killed_anywhere_and_resumed_it_ends_with_the_same_bits(workspace):
     settings = SETTINGS | {"rehearsals": 2, "train_backbone": True}
-    whole = weights(zsmld.train(**settings, run="whole"))
+    whole = zsmld.train(**settings, run="whole")
+    assert Probabilities.load(whole).unseen.is_measured
     flags = []
     for name, value in settings.items():
         flags += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
@@ -169,8 +185,99 @@ def test_killed_anywhere_and_resumed_it_ends_with_the_same_bits(workspace):
         arguments = [sys.executable, "-c", KILLED, str(after), "train", *flags, "--run", run]
         assert subprocess.run(arguments, capture_output=True, check=False).returncode == -9
         assert not (workspace / run / "config.json").exists()
-        assert weights(zsmld.train(**settings, run=run, resume=True)) == whole
-        assert not list((workspace / run).glob("rehearsal-*"))
+        again = zsmld.train(**settings, run=run, resume=True)
+        assert weights(again) == weights(whole) and probabilities(again) == probabilities(whole)
+        assert not [*again.glob("rehearsal-*"), *again.glob("held_out-*")]
+
+
+@pytest.mark.parametrize("at", ["clear_held_out", "save_model"])
+def test_what_was_measured_before_a_cut_is_not_measured_again(workspace, monkeypatch, at):
+    monkeypatch.setattr(rehearsal, "GATES", (0.5,))
+    whole = zsmld.train(**SETTINGS, run="whole", calibrate=True)
+    where = "zsmld.training.run_folder" if at == "clear_held_out" else "zsmld.training.run"
+    with monkeypatch.context() as patch:
+        starting_over = []
+
+        def cut(*given, **named):
+            # The first call starts the run.
+            if at == "clear_held_out" and not starting_over:
+                return starting_over.append(True)
+            raise KeyboardInterrupt
+
+        patch.setattr(f"{where}.{at}", cut)
+        with pytest.raises(KeyboardInterrupt):
+            zsmld.train(**SETTINGS, run="cut", calibrate=True)
+    assert not Path("cut/config.json").exists() and probabilities("cut") == probabilities(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("zsmld.training.two_path.measured", lambda *_, **__: 1 / 0)
+        cut_run = zsmld.train(**SETTINGS, run="cut", calibrate=True, resume=True)
+    for name in ("model.safetensors", "probabilities.json", "calibration.json", "README.md"):
+        assert (cut_run / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not list(cut_run.glob("held_out-*"))
+
+
+def test_scores_of_a_rehearsal_that_are_damaged_are_told(workspace, monkeypatch):
+    monkeypatch.setattr(rehearsal, "GATES", (0.5,))
+    with monkeypatch.context() as patch:
+        patch.setattr("zsmld.training.two_path.measured", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            zsmld.train(**SETTINGS, run="cut")
+    kept = Path("cut/held_out-1.safetensors")
+    kept.write_bytes(kept.read_bytes()[:-4])
+    with pytest.raises(InputError, match=r"held_out-1\.safetensors: .*--force"):
+        zsmld.train(**SETTINGS, run="cut", resume=True)
+
+
+def test_at_gate_zero_probabilities_are_those_of_the_linear_method(workspace, monkeypatch):
+    monkeypatch.setattr(rehearsal, "GATES", (0.0,))
+    both, linear = zsmld.train(**SETTINGS, run="both"), zsmld.train(**SETTINGS, run="linear", method="linear")
+    assert probabilities(both) == probabilities(linear)
+    found = Probabilities.load(linear)
+    # The path's own fit made probabilities of the scores of labels trained on.
+    assert (found.seen.scale, found.seen.shift) == (1, 0) and found.seen.is_measured and found.unseen.is_measured
+    assert found.unseen.labels <= 4  # two in each of two trials
+    assert f"| probabilities | {found.told()} |" in (linear / "README.md").read_text()
+
+
+@pytest.mark.parametrize("gate", [0.0, 0.5])
+def test_a_probability_is_of_its_label_alone(workspace, monkeypatch, gate):
+    monkeypatch.setattr(rehearsal, "GATES", (gate,))
+    run = zsmld.train(**SETTINGS)
+    trained, shown = load_model(run), Probabilities.load(run)
+    dataset = read_dataset(Path("annotations.jsonl"), ReadOptions(None, None)).part("test")
+    vectors = torch.from_numpy(trained.labels.select(LABELS).vectors)
+
+    def shown_of(columns):
+        logits = score_dataset(trained, dataset, vectors[columns], batch_size=8, device=torch.device("cpu"))
+        return shown.of(logits, np.array(columns) < len(SEEN))
+
+    whole = shown_of(list(range(len(LABELS))))
+    assert whole.std() > 0.01
+    for columns in ([0], [14], [13, 2, 5]):
+        assert shown_of(columns) == pytest.approx(whole[:, columns], abs=1e-6)
+
+
+def test_evaluation_shows_how_good_the_probabilities_are_that_predict_shows(workspace):
+    run = zsmld.train(**SETTINGS, method="linear")
+    report = zsmld.evaluate(model=run, **GIVEN)
+    told = Probabilities.load(run).told()
+    assert report.details["probabilities"] == told
+    assert told in " ".join(notes(report)) and told in html(report)
+    Probabilities(Curve(1.0, 50.0, 0.5, 1, 1), Curve(1.0, -50.0, 0.5, 1, 1)).save(run)
+    spoilt = zsmld.evaluate(model=run, **GIVEN)
+    # All pairs of labels trained on are certain, of others impossible: off by the part that is not so.
+    for name, part in (("seen", slice(0, 12)), ("zsl", slice(12, 15))):
+        tests = [line["labels"] for line in read(workspace)[120:]]
+        true = np.mean([[label in labels for label in LABELS[part]] for labels in tests])
+        off = spoilt.details["calibration_error"][name]["expected_calibration_error"]
+        assert off == pytest.approx(1 - true if name == "seen" else true, abs=1e-6)
+    assert spoilt.sets == report.sets
+    (run / "probabilities.json").unlink()
+    plain = zsmld.evaluate(model=run, **GIVEN)
+    assert plain.sets == report.sets and "not measured: the plain logistic" in plain.details["probabilities"]
+    (run / "probabilities.json").write_text("{}")
+    with pytest.raises(InputError, match=r"probabilities\.json"):
+        zsmld.evaluate(model=run, **GIVEN)
 
 
 def test_starting_over_forgets_the_rehearsals(workspace):
@@ -178,7 +285,10 @@ def test_starting_over_forgets_the_rehearsals(workspace):
     before = json.loads((run / "rehearsals.json").read_text())
     (run / "rehearsal-1").mkdir()
     (run / "rehearsal-1" / "checkpoint.safetensors").write_bytes(b"of a run that was cut")
+    (run / "held_out-7.safetensors").write_bytes(b"of a run that was cut")
+    (run / "probabilities.json").write_text("of another model")
     zsmld.train(**SETTINGS | {"epochs": 1}, run="one", force=True)
+    assert Probabilities.load(run).is_measured and not list(run.glob("held_out-*"))
     after = json.loads((run / "rehearsals.json").read_text())
     assert after != before and after[0]["epoch"] == 1 and not (run / "rehearsal-1").exists()
 
@@ -188,6 +298,8 @@ def test_too_few_labels_to_hold_out_give_both_an_equal_part(workspace):
     run = zsmld.train(**SETTINGS)
     assert float(load_model(run).model.head.gate) == 0.5 and not (run / "rehearsals.json").exists()
     assert "too few to hold some out" in (run / "README.md").read_text()
+    assert Probabilities.load(run) == Probabilities.load(zsmld.train(**SETTINGS, method="linear")) == Probabilities()
+    assert "| probabilities | not measured: the plain logistic function" in (run / "README.md").read_text()
 
 
 def test_linear_methods_train_no_decoder_and_no_backbone(workspace, monkeypatch):

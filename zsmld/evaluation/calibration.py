@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
 from numpy.typing import NDArray
 
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.evaluation.figures import ScoreTable
 from zsmld.evaluation.metrics import harmonic_mean
 
@@ -183,15 +183,22 @@ def are_probabilities(scores: NDArray[np.float32]) -> bool:
     return bool(scores.size) and bool(scores.min() >= 0) and bool(scores.max() <= 1)
 
 
-def reliability(table: ScoreTable, columns: NDArray[np.intp]) -> Reliability:
-    """How good the probabilities of these labels are; scores that are none go through the logistic function."""
+def reliability(table: ScoreTable, columns: NDArray[np.intp], shown: Probabilities | None = None) -> Reliability:
+    """How good the probabilities of these labels are.
+
+    Args:
+        table: scores and truth.
+        columns: which labels.
+        shown: what makes probabilities of the scores; by default the logistic function, where they are none already.
+    """
     counts, predicted, true = np.zeros(_BINS, dtype=np.int64), np.zeros(_BINS), np.zeros(_BINS)
-    given = are_probabilities(table.scores)
+    given = shown is None and are_probabilities(table.scores)
+    shown = shown or Probabilities()
     for start in range(0, len(table.scores), _IMAGES_AT_ONCE):
         block = slice(start, start + _IMAGES_AT_ONCE)
         scores, truth = table.scores[block][:, columns], table.truth[block][:, columns]
         sure = slice(None) if table.known is None else table.known[block][:, columns]
-        probabilities = (scores if given else scipy.special.expit(scores))[sure].ravel()
+        probabilities = (scores if given else shown.of(scores, table.seen[columns]))[sure].ravel()
         bins = np.minimum((probabilities * _BINS).astype(np.int64), _BINS - 1)
         counts += np.bincount(bins, minlength=_BINS)
         predicted += np.bincount(bins, weights=probabilities, minlength=_BINS)

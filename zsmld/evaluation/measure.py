@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.evaluation import details
 from zsmld.evaluation.calibration import offset_curve, reliability
 from zsmld.evaluation.figures import Columns, ScoreTable, SetResult, evaluate_sets
@@ -25,6 +26,7 @@ def measure(
     seed: int = 0,
     offset: float | None = None,
     nearest_seen: Mapping[str, tuple[str, float]] | None = None,
+    shown: Probabilities | None = None,
     about: dict[str, Any] | None = None,
 ) -> Report:
     """The report on labels seen and unseen.
@@ -37,6 +39,8 @@ def measure(
         seed: of everything drawn.
         offset: what to take off the scores of seen labels, chosen on validation labels, for a second GZSL figure.
         nearest_seen: the nearest seen label of labels, with the cosine.
+        shown: what the model makes probabilities with; None for scores without a model. Figures of ranking are of the
+            scores themselves.
         about: what the report is to say of model and data.
     """
     twins = details.twins(table)
@@ -47,9 +51,7 @@ def measure(
     if gzsl and offset is not None:
         results |= _calibrated(table, protocol, offset)
     found: dict[str, Any] = {"twins": twins, "exchanged_words_map": details.exchanged_words(table, protocol, seed=seed)}
-    found["calibration_error"] = {
-        name: reliability(table, columns).to_json() for name, columns in sets.items() if name in ("zsl", "seen")
-    }
+    found |= _calibration(table, {name: sets[name] for name in ("zsl", "seen")}, shown)
     if gzsl:
         curve = offset_curve(table, also=[] if offset is None else [offset], seed=seed)
         found["offset_curve"] = None if curve is None else curve.to_json()
@@ -59,9 +61,16 @@ def measure(
 
 
 def measure_closed_set(
-    table: ScoreTable, protocol: Protocol, *, single_label: bool, resamples: int, seed: int = 0, about: dict[str, Any]
+    table: ScoreTable,
+    protocol: Protocol,
+    *,
+    single_label: bool,
+    resamples: int,
+    seed: int = 0,
+    shown: Probabilities | None = None,
+    about: dict[str, Any],
 ) -> Report:
-    """The report on a closed-set model; of a single-label one with its accuracy."""
+    """The report on a closed-set model; of a single-label one with its accuracy. Arguments: see `measure`."""
     if single_label:
         protocol = replace(protocol, normalisation="softmax")
     everything: dict[str, Columns] = {"closed_set": np.arange(len(table.labels))}
@@ -71,8 +80,16 @@ def measure_closed_set(
         figures = results["closed_set"].figures
         figures |= {f"accuracy@{k}": accuracy(table.scores, table.truth, k) for k in (1, 5)}
     else:
-        found["calibration_error"] = {"closed_set": reliability(table, everything["closed_set"]).to_json()}
+        found |= _calibration(table, everything, shown)
     return _report(table, protocol, results, found, {}, about)
+
+
+def _calibration(table: ScoreTable, sets: Mapping[str, Columns], shown: Probabilities | None) -> dict[str, Any]:
+    """How good the probabilities of each set are, and what makes them."""
+    return {
+        "calibration_error": {name: reliability(table, columns, shown).to_json() for name, columns in sets.items()},
+        "probabilities": None if shown is None else shown.told(),
+    }
 
 
 def _calibrated(table: ScoreTable, protocol: Protocol, offset: float) -> dict[str, SetResult]:

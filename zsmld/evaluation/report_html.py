@@ -142,11 +142,13 @@ def _reliability_plot(report: Report) -> dict[str, Any] | None:
             for bin_ in each["bins"]
         ]
     errors = ", ".join(f"{SETS[name]} {each['expected_calibration_error']:.3f}" for name, each in found.items())
+    told = report.details.get("probabilities")
+    shown = f" Probabilities are those that predict shows; {told}." if told else ""
     axes = Axis("probability given", 0, 1, fraction=True), Axis("part that is true", 0, 1, fraction=True)
     picture = plot(*axes, about="Probabilities against how often they were right", lines=lines, marks=marks)
     return _figure(
         "Can probabilities be believed?",
-        f"Seen labels filled, unseen ones open. Expected calibration error: {errors}.",
+        f"Seen labels filled, unseen ones open. Expected calibration error: {errors}.{shown}",
         picture,
     )
 

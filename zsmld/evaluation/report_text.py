@@ -112,6 +112,8 @@ def notes(report: Report) -> list[str]:
         lines.append(f"{len(twins)} unseen labels have a twin among the seen ones: {told}{', ...' * (len(twins) > 4)}")
     for name, each in found.get("calibration_error", {}).items():
         lines.append(f"expected calibration error, {SETS[name]}: {each['expected_calibration_error']:.3f}")
+    if found.get("probabilities"):
+        lines.append(f"probabilities are those that predict shows; {found['probabilities']}")
     if curve := found.get("offset_curve"):
         lines.append(f"area under unseen against seen mAP over images: {curve['area']:.3f}")
         if (offset := found.get("offset")) is not None:

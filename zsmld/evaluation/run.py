@@ -14,6 +14,7 @@ from zsmld.datasets.layouts import ReadOptions
 from zsmld.datasets.reading import present, read_dataset
 from zsmld.datasets.records import Dataset
 from zsmld.decoder.model_folder import CALIBRATION, CONFIG, TrainedModel, load_model, refresh_card
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.decoder.scoring import score_dataset
 from zsmld.devices import PRECISIONS, pick_device
 from zsmld.errors import InputError, UsageError
@@ -132,13 +133,14 @@ def _report(
     table = ScoreTable(labels, seen, scores, dataset.targets(labels), dataset.known(labels))
     protocol = protocol_named(settings.protocol, min_positives=settings.min_positives)
     about = _about(settings, trained, dataset, labels)
+    shown = Probabilities.load(trained.folder)
     if trained.closed_set:
         return measure_closed_set(
-            table, protocol, single_label=trained.single_label, resamples=settings.resamples, about=about
+            table, protocol, single_label=trained.single_label, resamples=settings.resamples, shown=shown, about=about
         )
     report = measure(
         table, protocol, gzsl=settings.gzsl, resamples=settings.resamples, offset=_offset(settings),
-        nearest_seen=None if vectors is None else _nearest_seen(vectors, table), about=about,
+        nearest_seen=None if vectors is None else _nearest_seen(vectors, table), shown=shown, about=about,
     )  # fmt: skip
     return replace(report, pictures=pictures(trained, dataset, table, report.labels, words))
 

@@ -5,6 +5,7 @@ Shapes: I images, S seen labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _FOLDS = 4
 _MOST_IMAGES = 8_000
 # How firmly the offset of a label with few images is held to that of the others.
 _HOLD = 1e-3
+# How firmly a scale and an offset are held to given ones: as by ten true pairs.
+_FIRM = 5.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,11 @@ def _calibrate(path: LinearPath, problem: Problem, method: Method, choice: Choic
 
 
 def fit_logistic(
-    scores: Tensor, truth: Tensor, known: Tensor, kin: Tensor | None = None
+    scores: Tensor,
+    truth: Tensor,
+    known: Tensor,
+    kin: Tensor | None = None,
+    towards: tuple[float, float] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logistic regression of the truth on scores, by maximum likelihood.
 
@@ -114,6 +121,8 @@ def fit_logistic(
         truth: (I,S).
         known: (I,S), true where it counts.
         kin: (S,S), what the offset of a label is made of; None for one offset in common.
+        towards: a scale and a common offset that are to be left only as far as the scores ask for it; so that scores
+            which a threshold separates have a finite scale.
 
     Returns:
         a positive scale, the common offset, and (S,) the offsets of labels, none of one in common.
@@ -125,6 +134,11 @@ def fit_logistic(
     # log(scale), common offset, offsets of the labels
     values = torch.zeros(2 + kin.shape[1], dtype=torch.float64)
     values[1:] = torch.logit(targets[known].mean().nan_to_num().clamp(1e-4, 1 - 1e-4))
+    given = None
+    if towards is not None:
+        given = torch.tensor([math.log(towards[0]), towards[1]], dtype=torch.float64)
+        given[0] += spread.log()
+        values[:2] = given
     values.requires_grad_()
     optimizer = torch.optim.LBFGS([values], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -133,6 +147,8 @@ def fit_logistic(
         offsets = values[1] + kin @ (values[2:] - values[1])
         each = F.binary_cross_entropy_with_logits(values[0].exp() * scores + offsets, targets, reduction="none")
         total = (each * known).sum() / len(scores) + _HOLD * (values[2:] - values[1]).square().sum()
+        if given is not None:
+            total = total + _FIRM / len(scores) * (values[:2] - given).square().sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 

@@ -47,8 +47,18 @@ def check_possible(job: Job) -> None:
         )  # fmt: skip
 
 
-def calibrate_decoder(job: Job, trainer_of: Callable[[Job], Trainer]) -> dict[str, Any]:
-    """Measure the offset of a decoder that is trained alone: what `calibration.json` is to hold.
+def validated(job: Job, trainer: Trainer) -> ScoreTable:
+    """Scores of the validation images for the seen labels, by what was trained on these."""
+    rows = job.validation_rows
+    known = job.targets.known(rows)
+    return ScoreTable(
+        job.seen, np.ones(len(job.seen), dtype=np.bool_), trainer.score(trainer.label_embeddings),
+        job.targets.read(rows).numpy() > 0, None if known is None else known.numpy(),
+    )  # fmt: skip
+
+
+def without_a_fifth(job: Job, trainer_of: Callable[[Job], Trainer]) -> ScoreTable:
+    """Scores of the validation images for all seen labels, by a decoder that was trained without a fifth of them.
 
     Args:
         job: what the model was trained on.
@@ -69,11 +79,15 @@ def calibrate_decoder(job: Job, trainer_of: Callable[[Job], Trainer]) -> dict[st
         trainer = trainer_of(job.without_labels(kept, Path(folder)))
         trainer.fit()
         scores = trainer.score(words)
-    return of_scores(ScoreTable(job.seen, trained_on, scores, truth, None if known is None else known[rows]))
+    return ScoreTable(job.seen, trained_on, scores, truth, None if known is None else known[rows])
 
 
 def of_scores(table: ScoreTable) -> dict[str, Any]:
-    """The same from scores of held-out images, `seen` being the labels that these were trained on."""
+    """What `calibration.json` is to hold.
+
+    Args:
+        table: of held-out images, `seen` being the labels that the scores were trained on.
+    """
     curve = offset_curve(table)
     assert curve is not None  # both parts have an image
     harmonic = dict(zip(curve.offsets.tolist(), curve.harmonic.tolist(), strict=True))

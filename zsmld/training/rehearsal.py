@@ -25,12 +25,14 @@ from zsmld.evaluation import ScoreTable
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
 from zsmld.linear import PATH, Choice, Problem, Round, choose, fit_logistic, fit_path, rounds
+from zsmld.tensors import read_tensors, write_tensors
 from zsmld.training import run_folder
 from zsmld.training.building import new_trainer
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
 from zsmld.training.feeding import Inputs
 from zsmld.training.job import Job
 from zsmld.training.objective import Transfer
+from zsmld.training.probabilities import some_of
 
 GATES = tuple(number / 10 for number in range(11))
 FEWEST_LABELS = 10
@@ -38,7 +40,6 @@ FEWEST_LABELS = 10
 # few rehearsals.
 _LEAST_GAIN = 0.03
 ProblemOf = Callable[[Job, Backbone | GivenTokens, Inputs], Problem]
-Calibrated = Callable[[ScoreTable], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ class Plan:
         scale, shift: of the decoder's logits.
         choice: the linear path's hyper-parameters; None where they are to be chosen by itself.
         told: what was measured, in words.
-        calibration: see `zsmld.training.calibrate`; where it was asked for.
     """
 
     epoch: int
@@ -60,16 +60,14 @@ class Plan:
     shift: float
     choice: Choice | None
     told: str
-    calibration: dict[str, Any] | None = None
 
 
-def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> Plan:
+def rehearse(job: Job, problem_of: ProblemOf) -> Plan:
     """Train `settings.rehearsals` times, or read what was written of it, and plan the final training.
 
     Args:
         job: the final training.
         problem_of: a backbone's tokens of all images, pooled, with the seen labels.
-        calibrated: what is to be measured of the scores of one rehearsal, if anything is.
     """
     truth = job.measured_targets
     if truth.labels < FEWEST_LABELS:
@@ -83,7 +81,7 @@ def rehearse(job: Job, problem_of: ProblemOf, calibrated: Calibrated | None) -> 
         console.info(f"rehearsal {number + 1} of {job.settings.rehearsals}: without {len(each.hidden)} seen labels")
         # Tokens of a frozen backbone are the same every time: so is what is best on them.
         known = _choice_of(done[0]) if done and not job.settings.train_backbone else None
-        done.append(_rehearsal(job, number, each, known, problem_of, calibrated))
+        done.append(_rehearsal(job, number, each, known, problem_of))
         files.write_json(path, done)
     return _plan(done)
 
@@ -106,9 +104,28 @@ def _choice_of(entry: dict[str, Any]) -> Choice:
     return Choice(linear["settings"], tuple(linear["unseen_map"]))
 
 
-def _rehearsal(
-    job: Job, number: int, each: Round, choice: Choice | None, problem_of: ProblemOf, calibrated: Calibrated | None
-) -> dict[str, Any]:
+def held_out_scores(job: Job, plan: Plan) -> list[ScoreTable]:
+    """Scores of held-out images for all seen labels, as the planned head makes them: a table a rehearsal.
+
+    Raises:
+        InputError: what a rehearsal kept of them is damaged, or absent.
+    """
+    labels = job.measured_targets
+    if labels.labels < FEWEST_LABELS:
+        return []
+    tables = []
+    for number, each in enumerate(rounds(job.dataset, labels.labels, job.settings.rehearsals)):
+        kept, _ = read_tensors(run_folder.held_out_file(job.folder, number), remedy="Start over with --force.")
+        rows, known = each.held_out[some_of(len(each.held_out))], None
+        scores = _mixed(kept["linear"], kept["decoder"], plan.gate, plan.scale, plan.shift)
+        if (sure := labels.known(rows)) is not None:
+            known = sure.numpy()
+        trained_on = np.isin(np.arange(labels.labels), each.shown)
+        tables.append(ScoreTable(job.seen, trained_on, scores, labels.read(rows).numpy() > 0, known))
+    return tables
+
+
+def _rehearsal(job: Job, number: int, each: Round, choice: Choice | None, problem_of: ProblemOf) -> dict[str, Any]:
     """What one rehearsal measured; `choice` is of the linear path, where it is known."""
     trained_on = np.isin(np.arange(len(job.seen)), each.shown)
     objective = Transfer(job.settings, trained_on)
@@ -132,18 +149,24 @@ def _rehearsal(
     linear = distributed.from_first(lambda: _linear(problem, each, chosen))
     gates = []
     for gate in GATES:
-        scores = ((1 - gate) * linear + gate * (scale * decoder + shift)).astype(np.float32)
+        scores = _mixed(linear, decoder, gate, scale, shift)
         seen, unseen, harmonic = objective.parts(scores, truth, known)
-        entry: dict[str, Any] = {"gate": gate, "seen_map": seen, "unseen_map": unseen, "harmonic_map": harmonic}
-        if calibrated is not None and number == 0:
-            entry["calibration"] = calibrated(ScoreTable(job.seen, trained_on, scores, truth, known))
-        gates.append(entry)
+        gates.append({"gate": gate, "seen_map": seen, "unseen_map": unseen, "harmonic_map": harmonic})
+    some = some_of(len(each.held_out))
+    write_tensors(run_folder.held_out_file(job.folder, number), {"linear": linear[some], "decoder": decoder[some]}, {})
     distributed.from_first(lambda: run_folder.clear_rehearsal(folder))
     return {
         "epoch": trainer.progress.best_epoch + 1, "scale": scale, "shift": shift, "gates": gates,
         "linear_path": {"settings": chosen.settings, "unseen_map": list(chosen.figures)},
         "held_out": [job.seen[at] for at in each.hidden], "images": len(each.held_out),
     }  # fmt: skip
+
+
+def _mixed(
+    linear: NDArray[np.float32], decoder: NDArray[np.float32], gate: float, scale: float, shift: float
+) -> NDArray[np.float32]:
+    """What the head makes of the logits of both paths."""
+    return ((1 - gate) * linear + gate * (scale * decoder + shift)).astype(np.float32)
 
 
 def _probable(
@@ -186,5 +209,4 @@ def _plan(done: list[dict[str, Any]]) -> Plan:
         shift=float(np.mean([each["shift"] for each in done])),
         choice=_choice_of(first),
         told=f"mAP, mean of rehearsals ({len(done)}): {told}",
-        calibration=first["gates"][best].get("calibration"),
     )

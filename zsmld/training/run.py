@@ -9,6 +9,8 @@ from zsmld import config, console, distributed, files
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_card import CONTROL
 from zsmld.decoder.model_folder import CALIBRATION, RECORD, save_model
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.settings import TrainSettings
 from zsmld.training import calibrate, run_folder, two_path
@@ -16,6 +18,7 @@ from zsmld.training.building import inputs_of, new_backbone, new_trainer
 from zsmld.training.checkpoint import FILE_NAME as CHECKPOINT
 from zsmld.training.job import Job, describe, prepare, told_backbone
 from zsmld.training.loop import Trainer
+from zsmld.training.probabilities import measured
 
 
 def train(
@@ -92,14 +95,26 @@ def _run(job: Job) -> Path:
 def _decoder(job: Job) -> tuple[ZeroShotModel, dict[str, str]]:
     """The decoder alone, and what the card says of its training."""
     model, trainer = _trained(job)
-    if job.settings.calibrate and not (job.folder / CALIBRATION).exists():
-        files.write_json(job.folder / CALIBRATION, calibrate.calibrate_decoder(job, lambda part: new_trainer(part)[1]))
     best = trainer.progress.history[trainer.progress.best_epoch]
     about = {"epoch chosen": f"{best['epoch']} of {len(trainer.progress.history)}"}
     objective = trainer.objective
     if objective.figure in best:
         about[f"{objective.told} of the seen labels on held-out training images"] = f"{best[objective.figure]:.4f}"
+    if not job.settings.single_label:
+        about["probabilities"] = _measured(job, trainer).told()
     return model, about
+
+
+def _measured(job: Job, trainer: Trainer) -> Probabilities:
+    """Probabilities of a decoder that is trained alone, kept in the run folder; with `--calibrate` the offset, too."""
+    if not distributed.from_first((job.folder / PROBABILITIES).exists):
+        seen = [calibrate.validated(job, trainer)] if len(job.validation_rows) else []
+        unseen = []
+        if job.settings.calibrate:
+            unseen = [calibrate.without_a_fifth(job, lambda part: new_trainer(part)[1])]
+            files.write_json(job.folder / CALIBRATION, calibrate.of_scores(unseen[0]))
+        distributed.from_first(lambda: measured(seen, unseen)).save(job.folder)
+    return distributed.from_first(lambda: Probabilities.load(job.folder))
 
 
 def _trained(job: Job) -> tuple[ZeroShotModel, Trainer]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from zsmld import files
 from zsmld.decoder.model_folder import CALIBRATION, CONFIG, LABELS, RECORD
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
 from zsmld.decoder.short_list_fit import FILE_NAME as SHORT_LIST
 from zsmld.errors import InputError, UsageError
 from zsmld.evaluation import REPORTS
@@ -19,6 +20,7 @@ from zsmld.versions import versions
 LATEST = "latest"
 REHEARSALS = "rehearsals.json"
 _REHEARSAL = "rehearsal-"
+_HELD_OUT = "held_out-{}.safetensors"
 # Settings that may differ between a run and its resumption: they do not change the weights.
 _NOT_OF_THE_RUN = {"resume", "force", "dry_run", "run", "runs"}
 
@@ -73,10 +75,23 @@ def clear_rehearsal(folder: Path) -> None:
     folder.rmdir()
 
 
+def held_out_file(folder: Path, number: int) -> Path:
+    """Where a rehearsal's scores are kept until probabilities are measured on them."""
+    return folder / _HELD_OUT.format(number + 1)
+
+
+def clear_held_out(folder: Path) -> None:
+    """Remove the scores of all rehearsals."""
+    for path in folder.glob(_HELD_OUT.format("*")):
+        path.unlink()
+
+
 def start_over(folder: Path) -> None:
     """Remove what an earlier run in this folder left, so that nothing of it is taken for the new one's."""
-    for name in (CONFIG, CHECKPOINT, LABELS, METRICS_FILE, RECORD, REHEARSALS, *REPORTS, CALIBRATION, SHORT_LIST):
+    of_model = CONFIG, LABELS, CALIBRATION, PROBABILITIES, SHORT_LIST, *REPORTS
+    for name in (*of_model, CHECKPOINT, METRICS_FILE, RECORD, REHEARSALS):
         (folder / name).unlink(missing_ok=True)
+    clear_held_out(folder)
     for rehearsal in folder.glob(f"{_REHEARSAL}*"):
         clear_rehearsal(rehearsal)
 

@@ -13,22 +13,27 @@ from zsmld import console, distributed, files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.model_folder import CALIBRATION
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.decoder.two_path import TwoPathHead
 from zsmld.devices import pick_device
 from zsmld.evaluation import ScoreTable
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
 from zsmld.linear import METHODS, PATH, Choice, Method, Problem, choose, fit_path, pool, rounds
-from zsmld.training import calibrate
+from zsmld.training import calibrate, run_folder
 from zsmld.training.building import inputs_of, new_backbone
 from zsmld.training.feeding import Inputs, Rows
 from zsmld.training.job import Job
 from zsmld.training.loop import Trainer
-from zsmld.training.rehearsal import rehearse
+from zsmld.training.probabilities import measured, some_of
+from zsmld.training.rehearsal import FEWEST_LABELS, Plan, held_out_scores, rehearse
 
 Trained = Callable[[Job], tuple[ZeroShotModel, Trainer]]
 # Published methods that the linear path is held against, where that takes seconds.
 _RIVALS = ("eszsl", "conse")
+# A linear path is fitted again, without a fifth of the labels, until so many were held out, in at most so many trials.
+_TRIED_LABELS, _MOST_TRIALS = 150, 8
 
 
 def fit(job: Job, trained: Trained) -> tuple[ZeroShotModel, dict[str, str]]:
@@ -63,29 +68,43 @@ def _linear(job: Job) -> tuple[ZeroShotModel, dict[str, str]]:
     backbone = new_backbone(job)
     problem = problem_of(job, backbone, inputs_of(job, backbone))
     choice = distributed.from_first(lambda: choose(method, problem))
-    if job.settings.calibrate:
-        files.write_json(job.folder / CALIBRATION, calibrate.of_scores(_rehearsed(job, problem, method, choice)))
+    about = {
+        "hyper-parameters": _told(choice), "on held-out seen labels": _compared(problem, method, choice),
+        "probabilities": distributed.from_first(lambda: _measured_linear(job, problem, method, choice)).told(),
+    }  # fmt: skip
     path, _ = distributed.from_first(lambda: fit_path(problem, method, choice))
-    about = {"hyper-parameters": _told(choice), "on held-out seen labels": _compared(problem, method, choice)}
     return ZeroShotModel(backbone, TwoPathHead(path)), about
 
 
-def _rehearsed(job: Job, problem: Problem, method: Method, choice: Choice) -> ScoreTable:
-    """Scores of held-out images by a path that was fitted without a fifth of the labels."""
-    each = rounds(job.dataset, len(job.seen), 1)[0]
-    path, _ = fit_path(problem.part(each.rows, each.shown), method, choice)
-    scores = path(torch.from_numpy(problem.pooled[each.held_out]), torch.from_numpy(problem.vectors)).numpy()
-    trained_on = np.isin(np.arange(len(job.seen)), each.shown)
-    known = None if problem.known is None else problem.known[each.held_out]
-    return ScoreTable(job.seen, trained_on, scores, problem.truth[each.held_out], known)
+def _measured_linear(job: Job, problem: Problem, method: Method, choice: Choice) -> Probabilities:
+    """Probabilities of a linear path alone; kept in the run folder, with the offset where that is asked for."""
+    tables = [] if len(job.seen) < FEWEST_LABELS else _trials(job, problem, method, choice)
+    if job.settings.calibrate:
+        files.write_json(job.folder / CALIBRATION, calibrate.of_scores(tables[0]))
+    # The path's own scale and offsets are fitted on scores of held-out images.
+    found = measured(tables, tables, fitted=True)
+    found.save(job.folder)
+    return found
+
+
+def _trials(job: Job, problem: Problem, method: Method, choice: Choice) -> list[ScoreTable]:
+    """Scores of held-out images by paths that were fitted without a fifth of the labels, in turn."""
+    tables = []
+    count = min(max(-(-_TRIED_LABELS // max(len(job.seen) // 5, 1)), 2), _MOST_TRIALS)
+    for each in rounds(job.dataset, len(job.seen), count):
+        path, _ = fit_path(problem.part(each.rows, each.shown), method, choice)
+        rows = each.held_out[some_of(len(each.held_out))]
+        scores = path(torch.from_numpy(problem.pooled[rows]), torch.from_numpy(problem.vectors)).numpy()
+        trained_on = np.isin(np.arange(len(job.seen)), each.shown)
+        known = None if problem.known is None else problem.known[rows]
+        tables.append(ScoreTable(job.seen, trained_on, scores, problem.truth[rows], known))
+    return tables
 
 
 def _both(job: Job, trained: Trained) -> tuple[ZeroShotModel, dict[str, str]]:
     """A decoder and a linear path, as far as the rehearsals found each of use."""
     settings, common = job.settings, _Frozen(job)
-    plan = rehearse(job, common.problem_of, calibrate.of_scores if settings.calibrate else None)
-    if plan.calibration is not None:
-        files.write_json(job.folder / CALIBRATION, plan.calibration)
+    plan = rehearse(job, common.problem_of)
     console.info(plan.told)
     about = {"rehearsals": plan.told, "gate of the decoder": f"{plan.gate:g}"}
     decoder: MLDecoder | None = None
@@ -102,8 +121,27 @@ def _both(job: Job, trained: Trained) -> tuple[ZeroShotModel, dict[str, str]]:
     path, choice = distributed.from_first(lambda: fit_path(problem, PATH, plan.choice))
     if not settings.train_backbone:
         about["on held-out seen labels"] = _compared(problem, PATH, choice)
+    about["probabilities"] = distributed.from_first(lambda: _measured(job, plan, problem, choice)).told()
     head = TwoPathHead(path, decoder, gate=plan.gate, scale=plan.scale, shift=plan.shift)
     return ZeroShotModel(backbone, head), about | {"hyper-parameters of the linear path": _told(choice)}
+
+
+def _measured(job: Job, plan: Plan, problem: Problem, choice: Choice) -> Probabilities:
+    """Probabilities of both paths at the gate that was chosen; kept in the run folder, as those of a linear path are.
+
+    They are measured once: what the rehearsals scored is removed then.
+    """
+    if not (job.folder / PROBABILITIES).exists():
+        if plan.gate == 0 and not job.settings.train_backbone:
+            # What the decoder has no part in is cheap, and held out more often.
+            _measured_linear(job, problem, PATH, choice)
+        else:
+            tables = held_out_scores(job, plan)
+            if job.settings.calibrate:
+                files.write_json(job.folder / CALIBRATION, calibrate.of_scores(tables[0]))
+            measured(tables, tables).save(job.folder)
+    run_folder.clear_held_out(job.folder)
+    return Probabilities.load(job.folder)
 
 
 class _Frozen:
