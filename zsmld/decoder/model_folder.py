@@ -18,6 +18,7 @@ from zsmld import __version__, console, files, hub, hub_names
 from zsmld.decoder import model_card
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.model import ZeroShotModel
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
 from zsmld.decoder.similarity import SimilarityHead
 from zsmld.decoder.two_path import TwoPathHead
 from zsmld.errors import InputError, ZsmldError
@@ -33,7 +34,6 @@ CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.safe
 RECORD = "run.json"  # how it was trained
 REPORT = "report.json"  # what was measured last
 CALIBRATION = "calibration.json"  # how much higher seen labels are scored
-PROBABILITIES = "probabilities.json"  # what makes scores probabilities
 SHORT_LIST = "short_list.safetensors"
 # All that goes to the hub and comes from there.
 TRAVELLING = (CONFIG, WEIGHTS, LABELS, CARD, RECORD, REPORT, CALIBRATION, PROBABILITIES, SHORT_LIST)

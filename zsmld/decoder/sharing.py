@@ -20,7 +20,6 @@ from zsmld.decoder.model_folder import (
     CARD,
     FOLDER,
     LABELS,
-    PROBABILITIES,
     RECORD,
     REPORT,
     TRAVELLING,
@@ -28,6 +27,7 @@ from zsmld.decoder.model_folder import (
     has_own_card,
     load_model,
 )
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
 from zsmld.decoder.short_list_fit import Calibration
 from zsmld.errors import UsageError
 from zsmld.labels.embeddings import LabelEmbeddings

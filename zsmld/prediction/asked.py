@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsmld.decoder.model_folder import TrainedModel
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.labels.vocabulary import canonical
-from zsmld.prediction.results import DEFAULT_THRESHOLD, ScoredLabel
+from zsmld.prediction.results import ScoredLabel
 from zsmld.prediction.selection import Selection
 
 NEAREST = 3
@@ -34,19 +35,14 @@ class Asked:
         names: the L words.
         table: their vectors; None for classes of a closed-set model.
         selection: which labels of a photograph are given.
+        scale: what makes probabilities of the model's logits.
     """
 
     trained: TrainedModel
     names: tuple[str, ...]
     table: LabelEmbeddings | None
     selection: Selection
-
-    @classmethod
-    def of(cls, trained: TrainedModel, words: LabelEmbeddings | tuple[str, ...], selection: Selection) -> Asked:
-        """Vectors of words, or names of classes."""
-        if isinstance(words, LabelEmbeddings):
-            return cls(trained, words.labels, words, selection)
-        return cls(trained, words, None, selection)
+    scale: Probabilities
 
     @cached_property
     def vectors(self) -> Tensor | None:
@@ -64,7 +60,7 @@ class Asked:
         """(L,) the probability from which on a word is taken to be there."""
         if self.selection.threshold is not None:
             return np.full(len(self.names), self.selection.threshold)
-        return np.full(len(self.names), DEFAULT_THRESHOLD)
+        return self.scale.thresholds(self.names, self.seen)
 
     def chosen(self, logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> list[dict[int, ScoredLabel]]:
         """The labels that each photograph is given, best first, by row; arguments as those of `probabilities`."""
@@ -78,7 +74,7 @@ class Asked:
     def _scored(self, row: int, score: float) -> ScoredLabel:
         return ScoredLabel(self.names[row], score, float(self.thresholds[row]), bool(self.seen[row]))
 
-    def probabilities(self, logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:  # noqa: ARG002
+    def probabilities(self, logits: NDArray[np.float32], labels: NDArray[np.int64] | None) -> NDArray[np.float64]:
         """(n,L) logits of all words, or (n,K) of those of a short list → probabilities.
 
         A closed-set model's logits are those of all its classes, and come out as those that are asked for.
@@ -86,10 +82,10 @@ class Asked:
         if self.trained.closed_set:
             place = {name: at for at, name in enumerate(self.trained.seen)}
             columns = [place[name] for name in self.names]
-            wide = logits.astype(np.float64)
-            every = scipy.special.softmax(wide, axis=1) if self.trained.single_label else scipy.special.expit(wide)
-            return np.asarray(every[:, columns])
-        return np.asarray(scipy.special.expit(logits.astype(np.float64)))
+            if self.trained.single_label:
+                return np.asarray(scipy.special.softmax(logits.astype(np.float64), axis=1)[:, columns])
+            return self.scale.of(logits[:, columns], self.seen)
+        return self.scale.of(logits, self.seen if labels is None else self.seen[labels])
 
     def nearest(self, row: int) -> tuple[tuple[str, float], ...]:
         """The labels that the model was trained on whose vectors are nearest to a word's, with their cosines.

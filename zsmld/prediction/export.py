@@ -16,6 +16,7 @@ from torch import nn
 
 from zsmld import __version__, config, console, files
 from zsmld.decoder.model_folder import TrainedModel, load_model
+from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
 from zsmld.images.features import GivenTokens
 from zsmld.labels.embeddings import LabelEmbeddings
@@ -25,7 +26,6 @@ from zsmld.prediction.onnx_graph import Difference
 from zsmld.settings import ExportSettings
 
 SUFFIX = ".onnx"
-PROBABILITIES = "probabilities.json"  # of a model folder: how its logits become probabilities
 # How far logits may be apart; of logits larger than 1 it is a share of the largest, as rounding grows with them.
 TOLERANCE = 1e-4
 # A protobuf message ends at 2 GiB; what is not weights is far below 64 MiB of it.

@@ -13,9 +13,10 @@ from zsmld.prediction.sidecars import Naming, Sidecar, write_sidecar
 
 
 def write_keywords(predictions: Iterable[Prediction], naming: Naming, *, dry_run: bool, stdout: IO[str]) -> int:
-    """Write the labels that reach their threshold; a sidecar that cannot be read or written is told, and left as it is.
+    """Write the labels of photographs; a sidecar that cannot be read or written is told, and left as it is.
 
     Args:
+        predictions: with the labels that reach their threshold alone.
         naming: see `write_sidecar`.
         dry_run: print what would change, a line a sidecar, and write nothing.
         stdout: where that is printed to.
@@ -27,7 +28,7 @@ def write_keywords(predictions: Iterable[Prediction], naming: Naming, *, dry_run
     for prediction in predictions:
         if prediction.error is not None:
             continue
-        keywords = [each.label for each in prediction.labels if each.is_there]
+        keywords = [each.label for each in prediction.labels]
         try:
             sidecar = write_sidecar(prediction.path, keywords, naming=naming, dry_run=dry_run)
         except ZsmldError as error:

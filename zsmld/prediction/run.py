@@ -80,7 +80,9 @@ def predict(settings: PredictSettings, images: Sequence[str], stdout: IO[str]) -
     selection = Selection.of(settings.top_k, settings.threshold or (AUTO if settings.xmp else None))
     found = find_images(images) if settings.index is None else None
     tagger, vectors = load_tagger(settings, words)
-    asked = Asked.of(tagger.trained, vectors, selection)
+    asked = tagger.asked(vectors, selection)
+    if selection.by_threshold and selection.threshold is None:
+        console.info(f"thresholds: {tagger.probabilities.told()}")
     work = _Work(settings, tagger, asked, found)
     tally = Tally(skipped=work.photographs.skipped)
     with work.predictions() as predictions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from zsmld import files
 from zsmld.decoder.model_folder import TrainedModel, load_model
+from zsmld.decoder.probabilities import Probabilities
 from zsmld.decoder.scoring import Photograph, TokenBatch, photograph_batches, photographic, score_batches
 from zsmld.decoder.short_list_fit import Calibration
 from zsmld.decoder.similarity import SimilarityHead
@@ -49,6 +51,7 @@ class ZeroShotTagger:
         self.trained = trained
         self.device = pick_device(device)
         self.dtype = PRECISIONS[precision]
+        self.probabilities = Probabilities.load(trained.folder)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, device: str = "auto", precision: str = "float32") -> ZeroShotTagger:
@@ -155,7 +158,10 @@ class ZeroShotTagger:
         self, labels: Words, selection: Selection, *, source: Sources | None = None, missing: str = "error"
     ) -> Asked:
         """`words`, with what the model says of each."""
-        return Asked.of(self.trained, self.words(labels, source=source, missing=missing), selection)
+        words = self.words(labels, source=source, missing=missing)
+        table = words if isinstance(words, LabelEmbeddings) else None
+        names = words.labels if isinstance(words, LabelEmbeddings) else words
+        return Asked(self.trained, names, table, selection, self.probabilities)
 
     def batches(self, photographs: Sequence[Photograph], *, batch_size: int, first: int = 0) -> Iterator[TokenBatch]:
         """The tokens of photographs, batch after batch, from the row `first` on."""
@@ -176,7 +182,7 @@ class ZeroShotTagger:
     def digest(self) -> str:
         """What scores depend on, beside the words: the weights, and how probabilities are made of logits."""
         weights = {name: tensor.cpu().numpy() for name, tensor in self.trained.model.state_dict().items()}
-        return content_digest(weights, {})
+        return content_digest(weights, {"probabilities": files.to_json(asdict(self.probabilities))})
 
     def stream(
         self,
