@@ -3,7 +3,7 @@
     python scripts/bench_spoilt.py --folder DIR --photographs 10000 --spoilt 500
 
 Draws JPEGs in DIR, spoils some in a dozen ways, and runs the command line on a model with random weights (timm's
-MobileNetV2 at 224 pixels, a decoder of the default size):
+MobileNetV2 at 96 pixels, a decoder of the default size):
 
 1. all of them: one error record for each spoilt one;
 2. the sound ones alone: the same records to the last byte;
@@ -87,7 +87,7 @@ def make_photographs(folder: Path, count: int, bad: int) -> set[str]:
 def make_model(folder: Path) -> None:
     """A model that nobody trained."""
     torch.manual_seed(0)
-    backbone = create_backbone(BackboneSpec("timm:mobilenetv2_100", "random"))
+    backbone = create_backbone(BackboneSpec("timm:mobilenetv2_100", "random", image_size=96))
     head = MLDecoder(backbone.channels, label_features=300, width=256, heads=8, feed_forward=256, centred=True)
     vectors = np.random.default_rng(0).normal(size=(len(WORDS), 300)).astype(np.float32)
     source = SourceRecord("vectors.txt", "sha256:0", "word_vectors", 300, composition="mean")
