@@ -64,12 +64,11 @@ def linear_path(channels, standardised=True):
 
 
 HEADS = {
-    "decoder": lambda channels: decoder(channels, label_features=E, centred=True),
+    "decoder": lambda channels: decoder(channels, label_features=E),
     "both": lambda channels: TwoPathHead(
-        linear_path(channels), decoder(channels, label_features=E), gate=0.4, scale=0.5, shift=-1.0
+        linear_path(channels), decoder(channels, label_features=E, centred=True), gate=0.4, scale=0.5, shift=-1.0
     ),
-    "linear": lambda channels: TwoPathHead(linear_path(channels)),
-    "plain linear": lambda channels: TwoPathHead(linear_path(channels, standardised=False)),
+    "linear": lambda channels: TwoPathHead(linear_path(channels, standardised=False)),
     "closed": lambda channels: decoder(channels, num_classes=len(LABELS), groups=2),
 }
 
@@ -170,12 +169,6 @@ def check_tokens(exported, folder):
 def test_a_head_takes_any_number_of_tokens(head_alone):
     folder, exported = head_alone
     check_tokens(exported, folder)
-
-
-@pytest.mark.parametrize("head", ["decoder", "plain linear"])
-def test_other_heads_do_too(head, tmp_path):
-    folder = make(tmp_path / "model", "given", head)
-    check_tokens(zsmld.export(model=folder, output=tmp_path / "a.onnx", part="head"), folder)
 
 
 def test_the_head_of_a_model_with_a_backbone_is_the_second_half_of_it(whole, tmp_path):
@@ -289,7 +282,7 @@ def test_the_example_of_the_docs_gives_what_predict_gives(whole, photograph, tmp
 
 
 def test_a_file_that_gives_other_logits_is_not_written(tmp_path, monkeypatch):
-    folder = make(tmp_path / "model", "given", "plain linear")
+    folder = make(tmp_path / "model", "given", "linear")
     output = tmp_path / "a.onnx"
     output.write_bytes(b"old")
     monkeypatch.setattr(exporting, "TOLERANCE", 1e-12)
