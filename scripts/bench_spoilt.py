@@ -154,7 +154,7 @@ def main() -> None:
     rate = arguments.photographs / seconds
     print(f"all: exit code {code}, {seconds:.0f} s ({rate:.0f} photographs/s), {memory:.0f} MiB at most")
     print(f"error records: {len(failed)}, of spoilt photographs {len(bad)}, the same ones: {failed.keys() == bad}")
-    for problem, count in Counter(error.partition(':')[0] for error in failed.values()).most_common():
+    for problem, count in Counter(error.partition(":")[0] for error in failed.values()).most_common():
         print(f"  {count:4d}  {problem}")
 
     aside = folder / "spoilt"

@@ -80,7 +80,7 @@ def atomic_writer(path: str | Path, *, force: bool = True) -> Iterator[IO[bytes]
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise unwritable(error, path) from error
     finally:
@@ -122,7 +122,7 @@ def promote(growing: Path, path: Path) -> None:
     """Give a file that is whole now its final name, in one step."""
     try:
         growing.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise unwritable(error, path) from error
 
@@ -154,9 +154,9 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make what a file holds, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -210,7 +210,7 @@ def point_latest(link: Path, target: Path) -> None:
     try:
         temporary.symlink_to(target.name)
         temporary.replace(link)
-        sync_folder(link.parent)
+        sync(link.parent)
     except OSError as error:
         raise unwritable(error, link) from error
     finally:

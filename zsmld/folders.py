@@ -194,20 +194,12 @@ def _finish(temporary: Path, path: Path) -> None:
     # From here on the temporary name is free for others, and the new folder is there whatever fails.
     with suppress(OSError):
         (path / _LOCK).unlink()
-        _sync(path.parent)
+        files.sync(path.parent)
     shutil.rmtree(former, ignore_errors=True)
 
 
 def _sync_all(paths: list[Path]) -> None:
     # At once: the file system then writes many of them together, which takes a thirtieth of the time.
     with ThreadPoolExecutor(_SYNCING) as pool:
-        for _ in pool.map(_sync, paths):
+        for _ in pool.map(files.sync, paths):
             pass
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
