@@ -75,7 +75,7 @@ def main() -> None:
             if name.startswith(LINEAR) or split in arguments.decoder.split(","):
                 run = scene.trained(work / f"split{split}-{number}", name, flags)
                 table, probabilities = scored(scene, run), Probabilities.load(run)
-                print(f"split {split}: {name}: {probabilities}", file=sys.stderr)
+                print(f"split {split}: {name}: {probabilities.told()}", file=sys.stderr)
                 for row, values in compared(table, probabilities):
                     figures.setdefault(name, {}).setdefault(row, []).append(values)
                 if name == LINEAR:

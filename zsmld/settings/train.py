@@ -110,7 +110,8 @@ class TrainSettings(DataSettings, PrecisionSettings):
     )
     calibrate: bool = setting(
         False, "Measure on a training without a fifth of the seen labels how much higher seen labels are scored than "
-        "unseen ones; eval then gives figures with that taken off, too.", section="train",
+        "unseen ones; eval then gives figures with that taken off, too. With --method decoder probabilities of words "
+        "never trained on are measured so, too.", section="train",
     )  # fmt: skip
     train_backbone: bool = setting(
         False, "Train the backbone too, instead of caching its tokens.", section="train", negated="--freeze-backbone"

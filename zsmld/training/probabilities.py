@@ -111,13 +111,13 @@ def own_thresholds(counts: Counts, common: int) -> list[int]:
     )  # fmt: skip
     f1 = mixed.f1()
     f1[:, : max(common - LOWEST, 0)] = -1
-    return [_best(row) for row in f1]
+    return [_best(row, common) for row in f1]
 
 
-def _best(f1: Floats) -> int:
-    """The place of the highest value; of several the middle one."""
+def _best(f1: Floats, near: int | None = None) -> int:
+    """The place of the highest value; of several the middle one, or the nearest to a place."""
     places = np.flatnonzero(f1 >= f1.max() - 1e-12)
-    return int(places[len(places) // 2])
+    return int(places[len(places) // 2 if near is None else np.abs(places - near).argmin()])
 
 
 def _probability(place: int) -> float:
