@@ -135,3 +135,26 @@ def test_what_can_be_read_is_the_same_whatever_stands_beside_it(zsmld, spoilt):
     for name in ("broken.jpg", "empty.png"):
         (spoilt / "photos" / name).unlink()
     assert zsmld(*asked).stdout.splitlines() == spoilt_too
+
+
+def test_an_index_is_scored_as_its_photographs_are(zsmld, spoilt):
+    """But for tokens being kept in half precision; and it says what it does not know."""
+    asked = ("--labels", "labels.txt", "--top-k", "0", "--format", "jsonl", "--explain")
+    assert zsmld("index", "photos").code == 4
+    direct = zsmld("predict", "photos", *asked)
+    indexed = zsmld("predict", "--index", "photographs.index", *asked)
+    assert direct.code == indexed.code == 4 and "warning" not in indexed.stderr
+    assert "12 files: 10 tagged, 2 failed, 0 skipped" in indexed.stderr
+    for one, other in zip(records(direct.stdout), records(indexed.stdout), strict=True):
+        assert one["path"] == other["path"] and one.get("error") == other.get("error")
+        scores = [{each["label"]: each["score"] for each in record.get("labels", ())} for record in (one, other)]
+        assert scores[0].keys() == scores[1].keys()
+        assert all(abs(scores[0][label] - scores[1][label]) < 2e-3 for label in scores[0])
+    (spoilt / "photos/0.jpg").write_bytes((spoilt / "photos/1.jpg").read_bytes())
+    (spoilt / "photos/2.jpg").unlink()
+    told = zsmld("predict", "--index", "photographs.index", "--labels", "labels.txt")
+    assert told.code == 4 and "1 of its photographs have changed, 1 of its photographs are gone" in told.stderr
+    refused = zsmld(
+        "predict", "--index", "photographs.index", "--labels", "labels.txt", "--xmp", "full", "--output", "seen.txt"
+    )
+    assert refused.code == 2 and "exists already" in refused.stderr

@@ -16,6 +16,7 @@ from typing import IO, Any
 from zsmld import console, files
 from zsmld.decoder.scoring import TokenBatch, indexed_batches
 from zsmld.errors import PartialFailure, UsageError
+from zsmld.images.photo_index import PhotoIndex
 from zsmld.prediction.asked import Asked
 from zsmld.prediction.gallery import GALLERY, write_gallery
 from zsmld.prediction.heatmaps import write_heatmaps
@@ -129,6 +130,7 @@ class _Work:
         if photographs is None:
             assert settings.index is not None
             self.index = tagger.index(settings.index)
+            _tell_age(self.index, settings.index)
             photographs = Photographs(tuple(self.index.paths), 0)
         self.photographs = photographs
 
@@ -181,6 +183,21 @@ class _Work:
             "--precision": settings.precision,
             "--short-list": settings.short_list,
         }
+
+
+def _tell_age(index: PhotoIndex, folder: Path) -> None:
+    """Say what an index does not know of its photographs."""
+    stale = index.stale()
+    told = [
+        f"{count} of its photographs {what}"
+        for count, what in zip(stale, ("have changed", "are gone"), strict=True)
+        if count
+    ]
+    told += [] if index.finished else ["it was cut while it was made"]
+    if told:
+        console.warn(
+            f"{folder} is of {index.updated:%Y-%m-%d %H:%M}: {', '.join(told)}. Bring it up to date with zsmld index."
+        )
 
 
 @dataclass(frozen=True)
