@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import signal
 import time
@@ -158,3 +159,48 @@ def test_an_index_is_scored_as_its_photographs_are(zsmld, spoilt):
         "predict", "--index", "photographs.index", "--labels", "labels.txt", "--xmp", "full", "--output", "seen.txt"
     )
     assert refused.code == 2 and "exists already" in refused.stderr
+
+
+def test_sidecars_are_written_beside_photographs_that_stay_as_they_are(zsmld, workspace):
+    photos = sorted((workspace / "photos").glob("*.jpg"))
+    before = [path.read_bytes() for path in photos]
+    asked = ("predict", "photos", "--labels", "sea,dog", "--threshold", "0", "--xmp", "full")
+    dry = zsmld(*asked, "--dry-run")
+    assert dry.code == 0 and "sidecars: 10 would be written, 0 as they are, 0 failed" in dry.stderr
+    assert all(line.startswith("photos/") and "+sea" in line and "+dog" in line for line in dry.stdout.splitlines())
+    assert len(dry.stdout.splitlines()) == 10 and not list((workspace / "photos").glob("*.xmp"))
+    assert zsmld(*asked).stdout == ""
+    assert "sidecars: 0 written, 10 as they are, 0 failed" in zsmld(*asked).stderr
+    broken = workspace / "photos/3.jpg.xmp"
+    broken.write_text("<x:xmpmeta")
+    outcome = zsmld(*asked[:-4], "--threshold", "1", "--xmp", "full", "--format", "csv", "--output", "tags.csv")
+    assert outcome.code == 4 and "sidecars: 9 written, 0 as they are, 1 failed" in outcome.stderr
+    assert outcome.errors == ["zsmld: error: 1 sidecars could not be written"]
+    assert "photos/3.jpg.xmp" in outcome.stderr and broken.read_text() == "<x:xmpmeta"
+    assert "sea" not in (workspace / "photos/2.jpg.xmp").read_text()
+    assert len((workspace / "tags.csv").read_text().splitlines()) == 1
+    assert [path.read_bytes() for path in photos] == before
+
+
+def test_thresholds_that_training_measured_are_used_and_told(zsmld, workspace):
+    curve = {"scale": 2.0, "shift": 1.0, "labels": 4, "positives": 12}
+    record = {
+        "format_version": 1, "thresholds": {"dog": 0.75},
+        "seen": curve | {"threshold": 0.25}, "unseen": curve | {"scale": 0.5, "threshold": 0.125},
+    }  # fmt: skip
+    (workspace / "runs/001/probabilities.json").unlink(missing_ok=True)
+    plain = zsmld("predict", "photos/1.jpg", "--labels", "dog,sea,wolf", "--top-k", "0", "--format", "jsonl")
+    (workspace / "runs/001/probabilities.json").write_text(json.dumps(record))
+    asked = ("predict", "photos/1.jpg", "--labels", "dog,sea,wolf", "--format", "jsonl")
+    told = zsmld(*asked, "--top-k", "0")
+    before, after = (
+        {each["label"]: each for each in records(outcome.stdout)[0]["labels"]} for outcome in (plain, told)
+    )
+    assert {label: each["threshold"] for label, each in after.items()} == {"dog": 0.75, "sea": 0.25, "wolf": 0.125}
+    for label, scale in (("dog", 2.0), ("sea", 2.0), ("wolf", 0.5)):
+        logit = math.log(before[label]["score"] / (1 - before[label]["score"]))
+        assert abs(after[label]["score"] - 1 / (1 + math.exp(-scale * logit - 1))) < 1e-4
+    auto = zsmld(*asked, "--threshold", "auto")
+    assert "thresholds: labels trained on: measured on 12 true pairs of 4 labels" in auto.stderr
+    expected = [each["label"] for each in records(told.stdout)[0]["labels"] if each["score"] >= each["threshold"]]
+    assert [each["label"] for each in records(auto.stdout)[0]["labels"]] == expected
