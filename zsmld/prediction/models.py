@@ -37,8 +37,9 @@ def load_tagger(
         raise UsageError("no labels given", remedy="Give --labels FILE, or words with commas between.")
     if settings.source:
         raise UsageError("--source is for models that were trained with vectors", remedy="Leave it out.")
-    trained = training_free(name, words, device=settings.device)
+    # Before what it may have to fetch.
     console.info(notice(name))
+    trained = training_free(name, words, device=settings.device)
     return ZeroShotTagger(trained, settings.device, precision), trained.label_space()
 
 
