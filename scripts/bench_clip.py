@@ -7,11 +7,11 @@ ViT-B-32 with random weights from a folder: what is computed does not depend on 
 
 * photographs: both sides loaded, the labels embedded; the two take turns;
 * words: what embedding them takes, in turns, on `--words` labels;
-* whole runs: a process each, in turns, from its start to its end: imports, loading, words, `--whole` photographs. For
-  each of `--runs`, as LABELS:TEMPLATES, a set of `zsmld embed-labels --templates`.
+* whole runs: the plain script and `zsmld predict`, a process each, from its start to its end: imports, loading, words,
+  photographs; for each number of labels of `--runs`.
 
     python scripts/bench_clip.py [--sizes 500x375,4000x3000] [--labels 300,21000] [--photos 64] [--rounds 5]
-                                 [--words 60] [--runs 300:photo] [--whole 256] [--threads 2]
+                                 [--words 300] [--runs 300] [--threads 2]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -53,29 +54,27 @@ BEFORE = ("red", "old", "big", "wet", "new", "dry", "hot", "raw", "odd", "shy", 
 
 
 def main() -> None:
-    """Print three tables; or, in a process of its own, be one of the sides."""
+    """Print three tables; or be the plain script, in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="500x375,4000x3000")
     parser.add_argument("--labels", default="300,21000")
     parser.add_argument("--photos", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--words", type=int, default=60)
-    parser.add_argument("--runs", default="300:photo")
-    parser.add_argument("--whole", type=int, default=256)
+    parser.add_argument("--words", type=int, default=300)
+    parser.add_argument("--runs", default="300")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--side", nargs=4, metavar=("SIDE", "FOLDER", "LABELS", "TEMPLATES"), help=argparse.SUPPRESS)
+    parser.add_argument("--plain", nargs=2, metavar=("FOLDER", "SIZE"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.side is not None:
-        side, folder, count, templates = arguments.side
-        whole_run(side, Path(folder), words(int(count)), templates, arguments.whole)
+    if arguments.plain is not None:
+        plain_run(Path(arguments.plain[0]), arguments.plain[1])
         return
     print(f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}, {MODEL}, random weights\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_model(folder / "model")
         for size in arguments.sizes.split(","):
-            make_photos(folder / size, size, max(arguments.photos, arguments.whole))
+            make_photos(folder / size, size, arguments.photos)
         compare_photos(folder, arguments)
         compare_words(folder, arguments)
         compare_runs(folder, arguments)
@@ -149,8 +148,8 @@ class Plain:
 class Ours:
     """The same with zsmld; words are a table of label embeddings."""
 
-    def __init__(self, folder: Path, labels: Sequence[str] | None = None, templates: str | None = None) -> None:
-        trained = training_free(f"open_clip:local-dir:{folder}", labels, templates=templates, device="cpu")
+    def __init__(self, folder: Path) -> None:
+        trained = training_free(f"open_clip:local-dir:{folder}", device="cpu")
         self.table = trained.label_space()
         self.tagger = zsmld.ZeroShotTagger(trained, device="cpu")
 
@@ -165,7 +164,7 @@ def compare_photos(folder: Path, arguments: argparse.Namespace) -> None:
     print(f"| photographs | labels | {THEIRS}, a second | {OURS}, a second | times faster | by CPU seconds |")
     print("|---|---|---|---|---|---|")
     for size in arguments.sizes.split(","):
-        paths = sorted((folder / size).iterdir())[: arguments.photos]
+        paths = sorted((folder / size).iterdir())
         for count in (int(text) for text in arguments.labels.split(",")):
             labels, text = words(count), torch.nn.functional.normalize(torch.randn(ours.table.width, count), dim=0)
             table = LabelEmbeddings(tuple(labels), text.T.contiguous().numpy(), ("",) * count, ours.table.provenance)
@@ -198,31 +197,26 @@ def row(both: Mapping[str, Worked], items: int, rounds: int) -> str:
 
 
 def compare_runs(folder: Path, arguments: argparse.Namespace) -> None:
-    """Seconds of whole processes."""
-    print(f"\n| {arguments.whole} photographs | labels | templates | {THEIRS}, s | {OURS}, s | times faster |")
-    print("|---|---|---|---|---|---|")
-    for size, run in itertools.product(arguments.sizes.split(","), filter(None, arguments.runs.split(","))):
-        count, templates = run.split(":")
-        contenders = {}
-        for side in (THEIRS, OURS):
-            command = [sys.executable, __file__, "--threads", str(arguments.threads), "--whole", str(arguments.whole)]
-            command += ["--side", side, str(folder / size), count, templates]
-            contenders[side] = partial(subprocess.run, command, check=True)
-        seconds = in_turns(contenders, 1, unused=0)
+    """Seconds of whole processes: the plain script, and `zsmld predict`."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
+    print(f"\n| {arguments.photos} photographs | labels | {THEIRS}, s | zsmld predict, s | times faster |")
+    print("|---|---|---|---|---|")
+    for size, count in itertools.product(arguments.sizes.split(","), filter(None, arguments.runs.split(","))):
+        (folder / "words.txt").write_text("\n".join(words(int(count))))
+        plain = [sys.executable, __file__, "--plain", str(folder), size, "--threads", str(arguments.threads)]
+        ours = [sys.executable, "-m", "zsmld", "predict", str(folder / size), "--labels", str(folder / "words.txt")]
+        ours += ["--model", f"open_clip:local-dir:{folder / 'model'}", "--batch-size", str(BATCH), "--device", "cpu"]
+        run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, env=environment)
+        seconds = in_turns({THEIRS: partial(run, plain), OURS: partial(run, ours)}, 1, unused=0)
         both = " | ".join(f"{seconds[side][0]:.0f}" for side in (THEIRS, OURS))
-        print(f"| {size} | {int(count):,} | {templates} | {both} | {ratio(seconds, THEIRS, OURS)} |", flush=True)
+        print(f"| {size} | {int(count):,} | {both} | {ratio(seconds, THEIRS, OURS)} |", flush=True)
 
 
-def whole_run(side: str, photos: Path, labels: list[str], templates: str, count: int) -> None:
-    """One side, from the start to the end."""
-    paths, model = sorted(photos.iterdir())[:count], photos.parent / "model"
-    if side == OURS:
-        ours = Ours(model, labels, templates)
-        found = len(ours.tag(paths, ours.table))
-    else:
-        plain = Plain(model)
-        found = len(plain.tag(paths, labels, plain.embed(labels, read_templates(templates))))
-    assert found == count
+def plain_run(folder: Path, size: str) -> None:
+    """The plain script, from its start to its end."""
+    plain, labels = Plain(folder / "model"), (folder / "words.txt").read_text().splitlines()
+    for tags in plain.tag(sorted((folder / size).iterdir()), labels, plain.embed(labels, read_templates())):
+        print(tags)
 
 
 if __name__ == "__main__":
