@@ -2,12 +2,14 @@
 
 Photographs of 500 × 375 pixels are made once (of fields as `bench_photos.py` makes them, shifted, each of other bytes),
 and indexed by `zsmld index` with a ResNet-50 of random weights (49 tokens of 2,048 numbers); then words that the model
-has never seen are scored over the whole index, from the start of a process to the best labels of every photograph in a
-file: with the head that `zsmld train` makes by default (two paths, D 256, F 256) and with the paper's decoder (D 768,
-F 2048). Then the index is brought up to date with nothing changed, and with some photographs added, changed and
-deleted. Every line is a process of its own, from its start to its end; memory is its peak, that of the interpreter and
-its libraries included. On a machine that others use too, seconds of its processors say more than those of the clock.
-What the disk holds is not in memory when words are scored: the shards are taken out of the page cache before.
+has never seen are scored over the whole index by `zsmld predict --index`, which writes the best five of every
+photograph to a file: with the head that `zsmld train` makes by default (two paths, D 256, F 256) and with the paper's
+decoder (D 768, F 2048). Then the index is brought up to date with nothing changed, and with some photographs added,
+changed and deleted.
+
+Every line is a process of its own, from its start to its end; memory is its peak, that of the interpreter and its
+libraries included. On a machine that others use too, seconds of its processors say more than those of the clock. What
+the disk holds is not in memory when words are scored: the shards are taken out of the page cache before.
 
     OMP_NUM_THREADS=2 python scripts/bench_index.py [--photographs 10000] [--words 300] [--rounds 3] --folder DIR
 """
@@ -23,7 +25,6 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,17 +40,13 @@ from zsmld import files
 from zsmld.decoder.head import MLDecoder
 from zsmld.decoder.linear import LinearPath
 from zsmld.decoder.model import ZeroShotModel
-from zsmld.decoder.model_folder import load_model, save_model
-from zsmld.decoder.scoring import photographic
+from zsmld.decoder.model_folder import save_model
 from zsmld.decoder.two_path import TwoPathHead
-from zsmld.images.ahead import ahead
 from zsmld.images.backbones import BackboneSpec, create_backbone
-from zsmld.images.photo_index import TOKENS, PhotoIndex
+from zsmld.images.photo_index import TOKENS
 
 E, SEEN = 300, 100
 WIDTH, HEIGHT = 500, 375
-BATCH = 32
-TOP_K = 5
 HEADS = {"default": "default head (two paths, D 256, F 256)", "paper": "the paper's decoder (D 768, F 2048)"}
 
 
@@ -60,13 +57,9 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, required=True, help="to work in; what is made there is left")
-    parser.add_argument("--score", choices=HEADS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.folder)
-    if arguments.score:
-        score(Path(arguments.score), arguments.words)
-        return
     make_photographs(arguments.photographs)
     make_models(arguments.words)
     print(
@@ -94,13 +87,14 @@ def measure(arguments: argparse.Namespace) -> None:
     indexing = [sys.executable, "-m", "zsmld", "index", "photos", "--index", "index", "--model", "default"]
     whole = spent(indexing)
     tell("index", [whole], whole)
-    command = [sys.executable, __file__, "--folder", ".", "--words", str(arguments.words), "--score"]
+    scoring = [sys.executable, "-m", "zsmld", "predict", "--index", "index", "--labels", "new.txt", "--format", "jsonl"]
+    scoring += ["--output", "tags.jsonl", "--force", "--model"]
     for head, told in HEADS.items():
         # The paper's decoder takes many times as long, so that one round says enough.
         rounds = []
         for _ in range(arguments.rounds if head == "default" else 1):
             forget_pages()
-            rounds.append(spent([*command, head]))
+            rounds.append(spent([*scoring, head]))
         tell(f"new words: {told}", rounds, whole)
     tell("index, nothing changed", [spent(indexing)], whole)
     added, changed = max(arguments.photographs // 100, 1), max(arguments.photographs // 200, 1)
@@ -133,27 +127,6 @@ def spent(command: list[str]) -> Spent:
         sys.exit(f"bench_index: {' '.join(command)} failed:\n{told}")
     print(told.splitlines()[-1] if told else "", file=sys.stderr, flush=True)
     return Spent(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
-def score(model: Path, count: int) -> None:
-    """What `zsmld predict --index` does: the best labels of every photograph of the index, for new words."""
-    trained = load_model(model)
-    backbone = photographic(trained)
-    shape = (backbone.tokens, backbone.channels)
-    index = PhotoIndex.open(Path("index"), fingerprint=backbone.fingerprint, shape=shape)
-    words = zsmld.embed_labels([f"new{number}" for number in range(count)], source="vectors.txt")
-    head = trained.model.score_for(torch.from_numpy(words.vectors))
-    rows = [row for row in range(len(index)) if row not in index.errors]
-    batches = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
-    # One thread reads and checks the next batches while the decoder is at work.
-    reading = ahead(index.read, batches, count=2, threads=1)
-    with closing(reading), Path("tags.jsonl").open("w") as out:
-        for batch, tokens in zip(batches, reading, strict=True):
-            probabilities = head(torch.from_numpy(tokens)).sigmoid().numpy()
-            best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP_K]
-            for row, own, labels in zip(batch, probabilities, best, strict=True):
-                found = {words.labels[label]: round(float(own[label]), 6) for label in labels}
-                out.write(files.to_json({"path": str(index.paths[row]), "labels": found}) + "\n")
 
 
 def forget_pages() -> None:
@@ -209,6 +182,7 @@ def make_models(words: int) -> None:
     seen, new = [f"seen{number}" for number in range(SEEN)], [f"new{number}" for number in range(words)]
     rows = (f"{word} " + " ".join(f"{x:.5f}" for x in rng.normal(size=E)) for word in (*seen, *new))
     files.write_text(Path("vectors.txt"), "\n".join(rows) + "\n")
+    files.write_text(Path("new.txt"), "\n".join(new) + "\n")
     table = zsmld.embed_labels(seen, source="vectors.txt")
     torch.manual_seed(0)
     backbone = create_backbone(BackboneSpec("timm:resnet50", "random"))
