@@ -24,7 +24,8 @@ def pushed(zsmld, hub):
 
 def test_a_model_that_was_pushed_is_pulled_and_says_the_same(zsmld, workspace, hub, pushed):
     assert set(pushed) == {
-        "config.json", "model.safetensors", "labels.safetensors", "README.md", "run.json", "report.json"
+        "config.json", "model.safetensors", "labels.safetensors", "README.md", "run.json", "report.json",
+        "probabilities.json",
     }  # fmt: skip
     assert not any(str(workspace).encode() in data for data in pushed.values())
     told = zsmld("pull", ME)
@@ -103,6 +104,7 @@ def test_a_dry_run_lists_what_would_be_sent(zsmld, hub):
         "config.json",
         "labels.safetensors",
         "model.safetensors",
+        "probabilities.json",
         "run.json",
     ]
     assert hub.asked == []

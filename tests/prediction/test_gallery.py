@@ -162,6 +162,7 @@ def test_a_folder_that_is_refused_is_refused_before_any_work(tmp_path):
         yield
 
     (tmp_path / "g").mkdir()
+    (tmp_path / "g/letter.txt").touch()
     with pytest.raises(UsageError):
         write_gallery(predictions(), tmp_path / "g", title="t", force=True)
 

@@ -10,6 +10,7 @@ import zsmld
 from zsmld.decoder.model_folder import load_model
 from zsmld.decoder.probabilities import Curve, Probabilities
 from zsmld.errors import InputError, UsageError
+from zsmld.markdown import escaped
 
 LABELS = tuple(f"colour {at}" for at in range(14))
 SETTINGS = {
@@ -55,7 +56,7 @@ def test_the_offset_is_measured_and_used_and_no_weight_changes(workspace, along)
     assert (with_.seen, with_.own) == (without.seen, without.own) and with_.seen.is_measured
     assert with_.unseen.labels == len(found["held_out"]) and with_.unseen != without.unseen
     assert without.unseen == Curve(with_.seen.scale, with_.seen.shift, with_.seen.threshold)
-    assert "never trained on: not measured" in (plain / "README.md").read_text()
+    assert escaped("never trained on: not measured") in (plain / "README.md").read_text()
 
 
 def test_neither_test_records_nor_unseen_labels_are_read(workspace):

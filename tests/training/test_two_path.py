@@ -236,7 +236,7 @@ def test_at_gate_zero_probabilities_are_those_of_the_linear_method(workspace, mo
     # The path's own fit made probabilities of the scores of labels trained on.
     assert (found.seen.scale, found.seen.shift) == (1, 0) and found.seen.is_measured and found.unseen.is_measured
     assert found.unseen.labels <= 4  # two in each of two trials
-    assert f"| probabilities | {found.told()} |" in (linear / "README.md").read_text()
+    assert f"| probabilities | {escaped(found.told())} |" in (linear / "README.md").read_text()
 
 
 @pytest.mark.parametrize("gate", [0.0, 0.5])
@@ -299,7 +299,9 @@ def test_too_few_labels_to_hold_out_give_both_an_equal_part(workspace):
     assert float(load_model(run).model.head.gate) == 0.5 and not (run / "rehearsals.json").exists()
     assert "too few to hold some out" in (run / "README.md").read_text()
     assert Probabilities.load(run) == Probabilities.load(zsmld.train(**SETTINGS, method="linear")) == Probabilities()
-    assert "| probabilities | not measured: the plain logistic function" in (run / "README.md").read_text()
+    assert (
+        f"| probabilities | {escaped('not measured: the plain logistic function')}" in (run / "README.md").read_text()
+    )
 
 
 def test_linear_methods_train_no_decoder_and_no_backbone(workspace, monkeypatch):
