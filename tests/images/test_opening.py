@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from zsmld.images import opening
-from zsmld.images.opening import FORMATS, IMAGE_SUFFIXES, ImageError, as_rgb, decode_image, open_image
+from zsmld.images.opening import FORMATS, IMAGE_SUFFIXES, ImageError, as_rgb, decode_image, in_srgb, open_image
 
 RNG = np.random.default_rng(0)
 PHOTO = Image.fromarray(RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)).resize((72, 48), Image.Resampling.BICUBIC)
@@ -210,6 +210,30 @@ def test_phones_that_put_two_pictures_into_a_jpeg():
 def test_colour_profiles_do_no_harm():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert np.array_equal(decoded(encoded(PHOTO, "PNG", icc_profile=profile)), PHOTO)
+
+
+def exchanged():
+    """A profile by which red is green, and green red."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile.replace(b"rXYZ", b"-XYZ").replace(b"gXYZ", b"rXYZ").replace(b"-XYZ", b"gXYZ")
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_colours_are_shown_as_their_profile_means_them(turn):
+    red, exif = Image.new("RGB", (8, 4), (255, 0, 0)), Image.Exif()
+    exif[ORIENTATION] = turn
+    opened = decode_image(encoded(red, "PNG", icc_profile=exchanged(), exif=exif), "photo")
+    assert opened.getpixel((0, 0)) == (255, 0, 0)  # what a model gets
+    shown = in_srgb(opened)
+    assert shown.mode == "RGB" and np.abs(np.array(shown.getpixel((0, 0))) - (0, 255, 0)).max() < 8
+
+
+def test_a_profile_that_is_none_or_of_other_colours_is_left():
+    grey = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for profile in (None, b"", b"none", exchanged()[:200], grey):
+        image = PHOTO.copy()
+        image.info["icc_profile"] = profile
+        assert in_srgb(image) is image
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

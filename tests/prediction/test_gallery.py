@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import parsed
 from hostile_gallery import HOSTILE, hostile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from zsmld.errors import EnvironmentFailure, UsageError
 from zsmld.images.ahead import DECODERS
@@ -93,6 +93,17 @@ def test_thumbnails_are_small_upright_and_without_metadata(tmp_path):
     write_gallery([Prediction(path, ())], tmp_path / "g", title="t")
     with Image.open(tmp_path / "g" / "thumbnails" / "000000.jpg") as image:
         assert image.size == (160, 320) and not image.getexif() and image.format == "JPEG"
+
+
+def test_thumbnails_have_the_colours_of_a_profile_and_carry_none(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    blue_is_red = profile.replace(b"rXYZ", b"-XYZ").replace(b"bXYZ", b"rXYZ").replace(b"-XYZ", b"bXYZ")
+    Image.new("RGB", (64, 48), (0, 0, 255)).save(tmp_path / "a.jpg", icc_profile=blue_is_red)
+    write_gallery([Prediction(tmp_path / "a.jpg", ())], tmp_path / "g", title="t")
+    with Image.open(tmp_path / "g" / "thumbnails" / "000000.jpg") as image:
+        assert "icc_profile" not in image.info
+        red, _, blue = image.getpixel((0, 0))
+        assert red > 240 and blue < 15
 
 
 def test_no_rounding_moves_a_score_over_its_threshold(tmp_path):
@@ -183,7 +194,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from PIL import Image
+from PIL import Image, ImageCms
 from zsmld.prediction.gallery import write_gallery
 from zsmld.prediction.results import Prediction
 def predictions():

@@ -22,7 +22,7 @@ from zsmld.decoder.model_folder import TrainedModel
 from zsmld.evaluation.figures import ScoreTable
 from zsmld.evaluation.report import LabelPictures, LabelResult, Photo
 from zsmld.images.backbones import Backbone
-from zsmld.images.opening import open_image
+from zsmld.images.opening import in_srgb, open_image
 
 _BEST, _WORST, _PHOTOS = 4, 4, 2
 _SIDE = 240  # pixels of a small picture
@@ -80,6 +80,7 @@ class _Look:
         """The photograph, small, and dark where the label does not look."""
         image = open_image(path)
         image.thumbnail((_SIDE, _SIDE))
+        image = in_srgb(image)
         device = next(self.trained.model.parameters()).device
         with torch.inference_mode():
             tokens = self.backbone.encode_filled([self.backbone.preprocess.open(path)], 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from struct import error as StructError
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from zsmld import files
@@ -114,6 +114,23 @@ def as_rgb(image: Image.Image) -> Image.Image:
     with _told_errors(None):
         _check_size(image, None)
         return _decoded(image)
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """An RGB image with the colours that its own profile means, for whoever shows it without one.
+
+    As it is where it has no profile, a damaged one, or that of what it was before it became RGB (CMYK, grey).
+    """
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    try:
+        meant = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        shown = ImageCms.profileToProfile(image, meant, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    assert shown is not None
+    return shown
 
 
 def _is_heic(data: bytes) -> bool:
@@ -219,7 +236,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
         return image
     turned = image.transpose(_UPRIGHT[orientation])
     # What it carries still tells the turn: whoever followed it once more would undo this one.
-    turned.info = {}
+    turned.info = {key: value for key, value in turned.info.items() if key == "icc_profile"}
     return turned
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zsmld.console import clean
-from zsmld.images.opening import ImageError, open_image
+from zsmld.images.opening import ImageError, in_srgb, open_image
 from zsmld.prediction.heatmaps import overlay
 from zsmld.prediction.output import shown_path, told_nearest
 from zsmld.prediction.results import Prediction, ScoredLabel
@@ -61,6 +61,7 @@ def _picture_and_labels(prediction: Prediction) -> str:
         return f"<p>{escape(clean(error.problem))}</p>" + _labels(prediction.labels)
     small = image.copy()
     small.thumbnail((_SIDE, _SIDE))
+    small = in_srgb(small)
     maps = [
         f'<div style="display:inline-block">{_img(overlay(small, each.heatmap), _SMALL)}<br>'
         f"{escape(clean(each.label))}</div>"

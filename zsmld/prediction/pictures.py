@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from zsmld.images.opening import decode_image, read_image
+from zsmld.images.opening import decode_image, in_srgb, read_image
 from zsmld.prediction.results import Prediction
 
 
@@ -20,4 +20,4 @@ def small_picture(prediction: Prediction, side: int) -> Image.Image:
         # JPEGs are decoded at a fraction of their size, never below what is shown.
         image = decode_image(read_image(prediction.path), prediction.path, needed=side)
     image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    return image
+    return in_srgb(image)
