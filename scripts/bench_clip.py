@@ -5,13 +5,14 @@ goes through the model's own transform (centre crop); batches of 32 are encoded;
 Labels are embedded with open_clip's `build_zero_shot_classifier`, over the same templates as ours. Both load the same
 ViT-B-32 with random weights from a folder: what is computed does not depend on what the weights are.
 
-* photographs: both sides loaded, the labels embedded; the two take turns;
+* photographs: both sides loaded, the labels embedded; the two take turns; the plain script is in float32, which
+  open_clip loads a model in, ours in each of `--precisions`;
 * words: what embedding them takes, in turns, on `--words` labels;
 * whole runs: the plain script and `zsmld predict`, a process each, from its start to its end: imports, loading, words,
   photographs; for each number of labels of `--runs`.
 
-    python scripts/bench_clip.py [--sizes 500x375,4000x3000] [--labels 300,21000] [--photos 64] [--rounds 5]
-                                 [--words 300] [--runs 300] [--threads 2]
+    python scripts/bench_clip.py [--sizes 500x375,4000x3000] [--labels 300,21000] [--precisions float32,bfloat16]
+                                 [--photos 64] [--rounds 5] [--words 300] [--runs 300] [--threads 2]
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="500x375,4000x3000")
     parser.add_argument("--labels", default="300,21000")
+    parser.add_argument("--precisions", default="float32,bfloat16")
     parser.add_argument("--photos", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--words", type=int, default=300)
@@ -148,10 +150,10 @@ class Plain:
 class Ours:
     """The same with zsmld; words are a table of label embeddings."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str) -> None:
         trained = training_free(f"open_clip:local-dir:{folder}", device="cpu")
         self.table = trained.label_space()
-        self.tagger = zsmld.ZeroShotTagger(trained, device="cpu")
+        self.tagger = zsmld.ZeroShotTagger(trained, device="cpu", precision=precision)
 
     def tag(self, paths: Sequence[Path], table: LabelEmbeddings) -> list[Any]:
         """The best labels of each photograph, with their probabilities."""
@@ -160,16 +162,19 @@ class Ours:
 
 def compare_photos(folder: Path, arguments: argparse.Namespace) -> None:
     """Photographs a second, start-up and words excluded."""
-    theirs, ours = Plain(folder / "model"), Ours(folder / "model")
-    print(f"| photographs | labels | {THEIRS}, a second | {OURS}, a second | times faster | by CPU seconds |")
-    print("|---|---|---|---|---|---|")
-    for size in arguments.sizes.split(","):
-        paths = sorted((folder / size).iterdir())
+    theirs = Plain(folder / "model")
+    print(
+        f"| photographs | labels | precision | {THEIRS}, a second | {OURS}, a second | times faster | by CPU seconds |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for precision, size in itertools.product(arguments.precisions.split(","), arguments.sizes.split(",")):
+        ours, paths = Ours(folder / "model", precision), sorted((folder / size).iterdir())
         for count in (int(text) for text in arguments.labels.split(",")):
             labels, text = words(count), torch.nn.functional.normalize(torch.randn(ours.table.width, count), dim=0)
             table = LabelEmbeddings(tuple(labels), text.T.contiguous().numpy(), ("",) * count, ours.table.provenance)
             both = {THEIRS: Worked(theirs.tag, paths, labels, text), OURS: Worked(ours.tag, paths, table)}
-            print(f"| {size} | {count:,} | {row(both, len(paths), arguments.rounds)} |", flush=True)
+            told = row(both, len(paths), arguments.rounds)
+            print(f"| {size} | {count:,} | {precision} | {told} |", flush=True)
 
 
 def compare_words(folder: Path, arguments: argparse.Namespace) -> None:

@@ -60,7 +60,7 @@ backbone = tagger.trained.model.backbone
 image = backbone.preprocess.open(sys.argv[3])
 at("decode the photograph")
 tokens = backbone.encode_filled([image], 16)
-at("backbone (a full batch)")
+at("backbone")
 score = tagger.trained.model.score_for(torch.from_numpy(words.vectors))
 at("prepare the vocabulary")
 score(tokens)

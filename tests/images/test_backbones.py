@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from timm.layers import StdConv2d
 
 from zsmld.errors import EnvironmentFailure, InputError, UsageError
 from zsmld.images import towers
@@ -360,6 +361,37 @@ def test_tokens_do_not_depend_on_the_batch_of_an_image(name):
     assert torch.equal(backbone.encode(images[::-1], 8).flip(0), full)
     # Towers this small give the same bits in any batch, large ones do not.
     assert set(given) == {8}
+
+
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_vit"])
+def test_converted_weights_give_what_autocast_gives(name):
+    backbone = create_backbone(spec(name, image_size=96))
+    if name == "timm:test_resnet":
+        # Its weights are computed from others, and those in float32.
+        first = backbone.tower.conv1[0]
+        backbone.tower.conv1[0] = StdConv2d(3, first.out_channels, 3, stride=first.stride, padding=first.padding)
+    before, images = backbone.fingerprint, list(torch.rand(3, 3, 96, 96))
+    converted = backbone.converted(torch.bfloat16)
+    ours, theirs = (each.encode_filled(images, 4, torch.bfloat16) for each in (converted, backbone))
+    assert torch.equal(ours, theirs) and not torch.equal(ours, backbone.encode_filled(images, 4))
+    assert {weight.dtype for weight in converted.parameters()} == {torch.bfloat16, torch.float32}
+    assert backbone.fingerprint == before and backbone.converted(torch.float32) is backbone
+
+
+@pytest.mark.parametrize("name", ["timm:test_resnet", "timm:test_vit"])
+def test_a_processor_computes_no_more_than_the_images_need(name):
+    backbone = create_backbone(spec(name, image_size=96))
+    images = list(torch.rand(11, 3, 96, 96))
+    with torch.no_grad():
+        expected = backbone(torch.stack(images))
+    given = []
+    backbone.register_forward_pre_hook(lambda _, inputs: given.append(len(inputs[0])))
+    for count, calls in ((1, 1), (8, 1), (9, 2), (11, 2)):
+        given.clear()
+        tokens = backbone.encode_filled(images[:count], 20)
+        assert given == [8] * calls and tokens.shape == (20, backbone.tokens, backbone.channels)
+        torch.testing.assert_close(tokens[:count], expected[:count], atol=1e-5, rtol=1e-5)
+    assert backbone.encode_filled(images, 11).shape[0] == 11
 
 
 @pytest.mark.realdata

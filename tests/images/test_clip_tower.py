@@ -67,6 +67,7 @@ def test_tokens_are_cached_and_computed_under_autocast(clip, tmp_path):
     store = TokenCache(tmp_path / "cache", backbone).fill(paths, batch_size=4)
     assert store.read([0, 1, 2]) == pytest.approx(expected.numpy(), abs=1e-3)
     rounded = backbone.encode_filled(images, 4, torch.bfloat16)
+    assert torch.equal(backbone.converted(torch.bfloat16).encode_filled(images, 4, torch.bfloat16), rounded)
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded[:3], expected, rtol=0, atol=0.03)
     torch.testing.assert_close(rounded.norm(dim=2), torch.ones(4, 10))

@@ -108,7 +108,7 @@ def token_blocks(
     blocks = [np.arange(at, min(at + batch_size, len(dataset))) for at in starts]
     if dataset.features is None and trained.backbone_trained:
         # What the cache holds are tokens of published weights.
-        backbone = photographic(trained)
+        backbone = photographic(trained).converted(dtype)
         paths = dataset.image_paths()
         own = [paths[row] for rows in blocks for row in rows]
         batches = batches_ahead(backbone.preprocess.open, own, batch_size)
@@ -142,6 +142,7 @@ def photograph_batches(
         first: the row to begin with.
         dtype: see `Backbone.encode_filled`.
     """
+    backbone = backbone.converted(dtype)
     preprocess = backbone.preprocess
 
     def decode(photograph: Photograph) -> Tensor | ImageError:
