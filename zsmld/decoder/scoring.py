@@ -190,13 +190,12 @@ def score_batches(
     label_embeddings: Tensor | None,
     *,
     device: torch.device,
-    dtype: torch.dtype = torch.float32,
     short_list: Calibration | None = None,
     top: int = 0,
 ) -> Iterator[Scored]:
-    """Score every batch, with a short list the `top` best labels of each photograph alone."""
+    """Score every batch, with a short list the `top` best labels of each photograph alone; float32."""
     trained.model.to(device)
-    score = _head(trained, label_embeddings, device, dtype)
+    score = _head(trained, label_embeddings, device)
     best = None if short_list is None else ShortList(score, short_list.weight, short_list.share)
     for batch in batches:
         if batch.tokens is None:
@@ -208,7 +207,9 @@ def score_batches(
             yield Scored(batch, _numbers(scores), chosen.cpu().numpy())
 
 
-def _head(trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype) -> Scoring:
+def _head(
+    trained: TrainedModel, label_embeddings: Tensor | None, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Scoring:
     words = None if label_embeddings is None else label_embeddings.to(device)
     return trained.model.score_for(words, None if dtype == torch.float32 else dtype)
 

@@ -44,7 +44,8 @@ class ZeroShotTagger:
     Args:
         trained: what `load_model` returned.
         device: see `pick_device`.
-        precision: float32, bfloat16 or float16.
+        precision: of the backbone: float32, bfloat16 or float16. The decoder computes in float32 always: rounded, a
+            label's score would depend on how many others are asked for.
     """
 
     def __init__(self, trained: TrainedModel, device: str = "auto", precision: str = "float32") -> None:
@@ -202,7 +203,7 @@ class ZeroShotTagger:
             explain, short_list: see `predict`.
         """
         scoring = score_batches(
-            self.trained, batches, asked.vectors, device=self.device, dtype=self.dtype,
+            self.trained, batches, asked.vectors, device=self.device,
             short_list=self._listed(asked, short_list), top=asked.selection.top_k,
         )  # fmt: skip
         explainer = Explainer(self.trained, asked, self.device) if explain else None
@@ -226,10 +227,6 @@ class ZeroShotTagger:
             return None
         if isinstance(self.trained.model.head, SimilarityHead) and short_list != "on":
             return None  # all labels cost it little
-        if self.dtype != torch.float32:
-            if short_list == "on":
-                raise UsageError("a short list is for float32", remedy="Leave --precision or --short-list out.")
-            return None
         return usable_short_list(self.trained.folder, len(asked.names), asked.selection.top_k, short_list)
 
     def make_short_list(self, paths: Sequence[Path], labels: Sequence[str] | LabelEmbeddings) -> Calibration:
