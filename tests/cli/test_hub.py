@@ -115,6 +115,7 @@ def test_a_dry_run_lists_what_would_be_sent(zsmld, hub):
     [
         (("push", "runs/latest", "holidays"), 2, "'holidays' is no name on the hub, expected ORG/NAME"),
         (("push", "runs/0001", ME), 3, "runs/0001: no such model folder"),
+        (("push", "open_clip:ViT-B-32@openai", ME), 2, "open_clip:... names CLIP as it was published"),
         (("push", "runs/latest", "them/x"), 5, "the hub refuses them/x: 403"),
         (("pull", "me/absent"), 3, "me/absent is neither a folder here nor a model of the hub"),
         (("pull", "../x"), 2, "is no name on the hub"),

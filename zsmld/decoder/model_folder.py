@@ -21,12 +21,12 @@ from zsmld.decoder.model import ZeroShotModel
 from zsmld.decoder.probabilities import FILE_NAME as PROBABILITIES
 from zsmld.decoder.similarity import SimilarityHead
 from zsmld.decoder.two_path import TwoPathHead
-from zsmld.errors import InputError, ZsmldError
+from zsmld.errors import InputError, UsageError, ZsmldError
 from zsmld.folders import Kind
 from zsmld.images import features
 from zsmld.images.backbones import Backbone
 from zsmld.images.features import GivenTokens
-from zsmld.labels.clip_models import Clip
+from zsmld.labels.clip_models import PREFIX, Clip
 from zsmld.labels.embeddings import LabelEmbeddings
 from zsmld.tensors import DIGEST, read_tensors, write_tensors
 
@@ -144,10 +144,16 @@ def load_model(named: str | Path) -> TrainedModel:
     """Load a model: a folder, or what the hub has under a name (see `resolve_model`).
 
     Raises:
+        UsageError: a model of open_clip without training.
         InputError: the folder is absent, holds no finished model, or one of its files is damaged.
     """
     folder = resolve_model(named)
     if not folder.is_dir():
+        if any(part.startswith(PREFIX) for part in folder.parts):
+            raise UsageError(
+                f"{PREFIX}... names CLIP as it was published, which only zsmld predict and index take",
+                remedy="Train a head on its tokens first: zsmld train --backbone open_clip:MODEL@WEIGHTS.",
+            )
         raise InputError("no such model folder", path=folder, remedy="Train one with zsmld train, or give --model.")
     if not (folder / CONFIG).exists():
         raise InputError(
