@@ -7,8 +7,12 @@ import math
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
+import torch
+
+from zsmld.devices import multiplies_bfloat16
 
 
 def records(text):
@@ -100,6 +104,24 @@ def test_what_does_not_fit_is_refused_in_a_line(zsmld, arguments, message):
     outcome = zsmld("predict", "photos", "--labels", "any.txt", *arguments)
     assert outcome.code in (2, 3) and len(outcome.errors) == 1 and message in outcome.errors[0]
     assert outcome.stdout == ""
+
+
+def test_many_photographs_are_told_what_is_faster(zsmld, monkeypatch):
+    def told(*more):
+        return "--precision bfloat16" in zsmld("predict", "photos", "--labels", "any.txt", *more).stderr
+
+    monkeypatch.setattr("zsmld.prediction.run.multiplies_bfloat16", lambda _: True)
+    assert not told()
+    monkeypatch.setattr("zsmld.prediction.run._MANY", 10)
+    assert told() and not told("--precision", "bfloat16")
+    monkeypatch.setattr("zsmld.prediction.run.multiplies_bfloat16", lambda _: False)
+    assert not told()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux tells its flags")
+def test_a_processor_multiplies_bfloat16_if_it_has_the_instructions():
+    flags = Path("/proc/cpuinfo").read_text().split()
+    assert multiplies_bfloat16(torch.device("cpu")) == ("amx_bf16" in flags or "avx512_bf16" in flags)
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_file(zsmld, workspace):
