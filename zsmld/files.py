@@ -135,7 +135,10 @@ def refuse_overwrite(path: Path, *, force: bool) -> None:
 
 def expanded(text: str | Path) -> Path:
     """`text` as a path, `~` and `~user` expanded where there is such a user; else it is a name like any other."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's raises where there is none)
+    try:
+        return Path(os.path.expanduser(text))  # noqa: PTH111 (pathlib's raises where there is none)
+    except ValueError:  # a NUL character: no user is called so, and no file
+        return Path(text)
 
 
 def cache_folder() -> Path:

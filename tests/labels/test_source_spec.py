@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zsmld.errors import UsageError, ZsmldError
@@ -46,6 +46,7 @@ def test_what_is_written_is_parsed_again(name, member, array, words, alphabetica
 
 
 @given(st.text(max_size=30))
+@example("~\0")
 def test_any_text_is_parsed_or_refused_in_one_line(text):
     try:
         parse_source(text)
