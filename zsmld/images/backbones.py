@@ -141,7 +141,9 @@ class Backbone(nn.Module):
     def converted(self, dtype: torch.dtype) -> Backbone:
         """Itself for float32; else a copy, with those weights in `dtype` that autocast would convert for every batch.
 
-        `encode_filled` gives the same with it, sooner: converting 86 million weights takes as long as 8 images do.
+        `encode_filled` gives the same with it, sooner: converting 86 million weights takes as long as 8 images do. And
+        in inference mode converted weights have no gradient: nn.MultiheadAttention copies such ones for every image,
+        which takes ten times as long as all the rest. Those of the copy are parameters.
         """
         if dtype == torch.float32:
             return self
@@ -154,9 +156,7 @@ class Backbone(nn.Module):
                 module.in_proj_weight.data = module.in_proj_weight.data.to(dtype)
         return copied
 
-    # No inference mode: autocast keeps no converted weights in it, and nn.MultiheadAttention, which is given weights
-    # without a gradient then, copies them for every image: ten times the time of all the rest.
-    @torch.no_grad()
+    @torch.inference_mode()
     def encode_filled(self, images: Sequence[Tensor], batch_size: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Tokens (batch_size,T,C) of n images (3,H,W); those behind the first n are of no image.
 
@@ -170,17 +170,16 @@ class Backbone(nn.Module):
         if device.type == "cpu":
             # More do not fit its caches, and of a few images few are blank.
             at_once = min(batch_size, _AT_ONCE_ON_CPU)
-        # Around all of them: weights are converted once.
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            parts = [self._at_once(images[at : at + at_once], at_once) for at in range(0, len(images), at_once)]
-        tokens = torch.cat(parts)
-        none = tokens.new_zeros(max(batch_size - len(tokens), 0), *tokens.shape[1:])
-        return torch.cat([tokens, none])[:batch_size]
+            parts = [self._encode(images[at : at + at_once], at_once, device) for at in range(0, len(images), at_once)]
+        wanting = batch_size - at_once * len(parts)
+        if wanting > 0:
+            parts.append(parts[0].new_zeros(wanting, *parts[0].shape[1:]))
+        return torch.cat(parts)[:batch_size]
 
-    def _at_once(self, images: Sequence[Tensor], count: int) -> Tensor:
+    def _encode(self, images: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
         """Tokens (count,T,C) of up to so many images; those behind them are of blank ones."""
         filled = torch.stack([*images, *[torch.zeros_like(images[0])] * (count - len(images))])
-        device = next(self.parameters()).device
         if device.type == "cpu":
             # Convolutions are up to twice as fast on it.
             filled = filled.contiguous(memory_format=torch.channels_last)
