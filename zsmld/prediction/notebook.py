@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from zsmld.console import clean
-from zsmld.images.opening import ImageError, in_srgb, open_image
+from zsmld.images.opening import ImageError
 from zsmld.prediction.heatmaps import overlay
 from zsmld.prediction.output import shown_path, told_nearest
+from zsmld.prediction.pictures import small_picture
 from zsmld.prediction.results import Prediction, ScoredLabel
 
 # More would make a notebook heavy: each is a picture in it.
@@ -55,13 +56,10 @@ def _picture_and_labels(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"<p>{escape(clean(prediction.error.problem))}</p>"
     try:
-        image = prediction.picture or open_image(prediction.path)
+        small = small_picture(prediction, _SIDE)
     except ImageError as error:
         # It may be gone since it was tagged.
         return f"<p>{escape(clean(error.problem))}</p>" + _labels(prediction.labels)
-    small = image.copy()
-    small.thumbnail((_SIDE, _SIDE))
-    small = in_srgb(small)
     maps = [
         f'<div style="display:inline-block">{_img(overlay(small, each.heatmap), _SMALL)}<br>'
         f"{escape(clean(each.label))}</div>"
