@@ -163,9 +163,7 @@ class Ours:
 def compare_photos(folder: Path, arguments: argparse.Namespace) -> None:
     """Photographs a second, start-up and words excluded."""
     theirs = Plain(folder / "model")
-    print(
-        f"| photographs | labels | precision | {THEIRS}, a second | {OURS}, a second | times faster | by CPU seconds |"
-    )
+    print(f"| photographs | labels | {OURS} in | {THEIRS}, a second | {OURS} | times faster | by CPU seconds |")
     print("|---|---|---|---|---|---|---|")
     for precision, size in itertools.product(arguments.precisions.split(","), arguments.sizes.split(",")):
         ours, paths = Ours(folder / "model", precision), sorted((folder / size).iterdir())

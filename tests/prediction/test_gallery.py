@@ -194,7 +194,7 @@ def test_a_failure_leaves_nothing(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from PIL import Image, ImageCms
+from PIL import Image
 from zsmld.prediction.gallery import write_gallery
 from zsmld.prediction.results import Prediction
 def predictions():

@@ -88,8 +88,7 @@ def predict(settings: PredictSettings, images: Sequence[str], stdout: IO[str]) -
     if selection.by_threshold and selection.threshold is None:
         console.info(f"thresholds: {tagger.probabilities.told()}")
     work = _Work(settings, tagger, asked, found)
-    if found is not None and len(found.paths) >= _MANY and settings.precision == "float32":
-        _tell_faster(tagger)
+    _tell_faster(work)
     tally = Tally(skipped=work.photographs.skipped)
     with work.predictions() as predictions:
         _write(settings, predictions, tally, stdout)
@@ -103,9 +102,10 @@ def predict(settings: PredictSettings, images: Sequence[str], stdout: IO[str]) -
     return tally
 
 
-def _tell_faster(tagger: ZeroShotTagger) -> None:
+def _tell_faster(work: _Work) -> None:
     """Say what would take less time, where it would."""
-    if multiplies_bfloat16(tagger.device):
+    many = work.index is None and len(work.photographs.paths) >= _MANY
+    if many and work.settings.precision == "float32" and multiplies_bfloat16(work.tagger.device):
         console.info("this machine multiplies bfloat16: --precision bfloat16 is faster, with slightly other scores")
 
 
